@@ -1,0 +1,25 @@
+"""The entry point of `cdk`: builds the app of one stage and writes its templates."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from aws_cdk import App
+
+from infra.application import build_app
+from infra.bundling import BundlingError
+from infra.ruleset import RulesetFileError
+from infra.stages import UnknownStageError
+
+
+def main() -> None:
+    """Synthesize; what the person at the keyboard can mend is said in words, without a traceback."""
+    try:
+        build_app(App(), Path(__file__).parent).synth()
+    except (BundlingError, RulesetFileError, UnknownStageError) as error:
+        sys.exit(f"leadscore: {error}")
+
+
+if __name__ == "__main__":
+    main()

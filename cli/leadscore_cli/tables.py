@@ -1,0 +1,109 @@
+"""How leads, scores and outputs look on a terminal. Text from events is shown literally, never as markup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from leadscore_cli.api_client import Json, LeadDetail, LeadPage, Reason
+from leadscore_cli.outputs import LocalOutputs
+
+_TIER_STYLES = {"hot": "bold red", "warm": "yellow", "disqualified": "dim"}
+
+
+def leads_table(page: LeadPage) -> Table:
+    """Return a page of the ranked list with the top reasons."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("#", "Lead", "Company"):
+        table.add_column(heading, justify="right" if heading == "#" else "left")
+    for heading in ("Score", "Fit", "Engagement"):
+        table.add_column(heading, justify="right")
+    table.add_column("Tier")
+    table.add_column("Top reasons", overflow="fold")
+    for rank, lead in enumerate(page["leads"], start=1):
+        table.add_row(
+            str(rank),
+            escape(lead["name"] or lead["email"] or lead["id"]),
+            escape(lead["company"]),
+            *(f"{points:.1f}" for points in (lead["score"], lead["fit"], lead["engagement"])),
+            tier_text(lead["tier"]),
+            escape(reasons_line(lead["reasons"])),
+        )
+    return table
+
+
+def reasons_line(reasons: Sequence[Reason]) -> str:
+    """Return reasons on one line, by the criteria's ids: `+15.0 pricing-page, +10.0 executive`."""
+    return ", ".join(f"{reason['points']:+.1f} {reason['criterion']}" for reason in reasons)
+
+
+def tier_text(tier: str) -> Text:
+    """Return the tier in its colour."""
+    return Text(tier, style=_TIER_STYLES.get(tier, ""))
+
+
+def lead_view(lead: LeadDetail, max_events: int = 10) -> RenderableType:
+    """Return one lead: who, the score with its parts, a line per factor, the newest events."""
+    score = lead["score"]
+    head = Table.grid(padding=(0, 2))
+    head.add_row("lead", escape(lead["id"]))
+    if lead["account"]:
+        head.add_row("account", escape(lead["account"]))
+    for name, value in lead["traits"].items():
+        head.add_row(escape(name), escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+    parts = "   ".join(f"{name} {points:.1f}" for name, points in score["groups"].items())
+    head.add_row("score", Text.assemble((f"{score['total']:.1f}", "bold"), "  ", tier_text(score["tier"])))
+    head.add_row("groups", parts)
+    head.add_row("coverage", f"{score['coverage']:.0%} of the fit model had data")
+    if score["next_change_at"]:
+        head.add_row("next change", f"{score['next_change_at']} by time alone")
+    explanation = [Text(f"  {line}") for line in lead["explanation"]]
+    return Group(head, Text("\nWhy", "bold"), *explanation, Text("\nEvents", "bold"), _events(lead, max_events))
+
+
+def _events(lead: LeadDetail, count: int) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for event in lead["events"][:count]:
+        table.add_row("", str(event["timestamp"]), str(event["type"]), Text(event_name(event)))
+    return table
+
+
+def event_name(event: Json) -> str:
+    """Return what an event is called: a track's event, or a page's path or name."""
+    properties = event.get("properties")
+    path = properties.get("path") if isinstance(properties, dict) else None
+    return str(event.get("event") or path or event.get("name") or event.get("groupId") or "")
+
+
+def outputs_list(outputs: Mapping[str, object]) -> Text:
+    """Return names and values, one a line, to be copied from; the entries of a mapping as `name.entry`."""
+    flat: dict[str, object] = {}
+    for name, value in outputs.items():
+        entries = value.items() if isinstance(value, Mapping) else [("", value)]
+        flat.update({f"{name}.{entry}".rstrip("."): inner for entry, inner in entries})
+    width = max(map(len, flat))
+    return Text("\n").join(Text.assemble((f"{name:{width}}", "bold"), f"  {value}") for name, value in flat.items())
+
+
+def first_steps(outputs: LocalOutputs) -> str:
+    """Return lines to paste: an event by curl, and the same by the Segment SDK for Python."""
+    api, key = outputs.deployment.api, outputs.write_key
+    event = '{"userId": "ada", "type": "page", "properties": {"path": "/pricing"}}'
+    return f"""\
+# an event, by curl
+curl -u {key}: -H 'Content-Type: application/json' -d '{{"batch": [{event}]}}' {api}/batch
+
+# the same by the SDK (pip install segment-analytics-python)
+import segment.analytics as analytics
+analytics.write_key = "{key}"
+analytics.host = "{api.removesuffix("/v1")}"
+analytics.page("ada", properties={{"path": "/pricing"}})
+analytics.flush()
+
+# the ranked list
+leadscore leads"""

@@ -1,0 +1,72 @@
+"""ingest: one request of an SDK becomes messages on the events queue.
+
+Trigger: REST API, POST on the paths of Segment's and RudderStack's SDKs. Result: 200 once SQS has every good event.
+When SQS fails the answer is 503, and SDKs send all of it again under the same message ids. No body, identity or key
+is logged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from leadscore.adapters.clients import sqs_client, ssm_client
+from leadscore.adapters.clock import utc_now
+from leadscore.adapters.parameters import CachedParameter
+from leadscore.adapters.queues import QueueError, SqsQueue
+from leadscore.adapters.settings import IngestSettings
+from leadscore.ingest.refusals import RequestRefusedError
+from leadscore.ingest.requests import IngestRequest
+from leadscore.ingest.responses import ProxyResponse, answer_receipt, answer_refusal
+from leadscore.ingest.write_keys import WriteKeys
+from leadscore.usecases.ingesting import Receipt, ingest_events
+
+# A revoked key must be refused within a minute.
+WRITE_KEYS_TTL_SECONDS = 30
+
+settings = IngestSettings.from_env()
+logger = Logger()
+metrics = Metrics()
+queue = SqsQueue(sqs_client(), settings.events_queue_url)
+write_keys = CachedParameter(
+    ssm_client(),
+    settings.write_keys_parameter,
+    parse=WriteKeys.parse,
+    ttl_seconds=WRITE_KEYS_TTL_SECONDS,
+    clock=utc_now,
+)
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> ProxyResponse:
+    """Answer one request."""
+    try:
+        request = IngestRequest.from_proxy(event)
+        return _accept(ingest_events(request, write_keys=write_keys.value(), queue=queue, received_at=utc_now()))
+    except RequestRefusedError as refusal:
+        return _refuse(refusal)
+    except QueueError:
+        logger.exception("the queue did not take the events")
+        return _refuse(RequestRefusedError(503, "unavailable", "the events could not be queued: send them again"))
+    except Exception:
+        logger.exception("a request failed")
+        message = f"the request {context.aws_request_id} failed; its log entry says why"
+        return _refuse(RequestRefusedError(500, "internal_error", message))
+
+
+def _accept(receipt: Receipt) -> ProxyResponse:
+    metrics.add_dimension("source", receipt.source)
+    metrics.add_metric("EventsAccepted", "Count", receipt.accepted)
+    metrics.add_metric("EventsRejected", "Count", len(receipt.rejected))
+    if receipt.rejected:
+        logger.warning("events were rejected", codes=sorted({rejected.code for rejected in receipt.rejected}))
+    return answer_receipt(receipt)
+
+
+def _refuse(refusal: RequestRefusedError) -> ProxyResponse:
+    metrics.add_dimension("code", refusal.code)
+    metrics.add_metric("RequestsRefused", "Count", 1)
+    return answer_refusal(refusal)

@@ -1,0 +1,51 @@
+"""score: an SQS batch of events becomes leads' new states, and what changed is handed to the `changes` queue.
+
+Trigger: the `events` queue (messages of `ingest`, and EventBridge envelopes from the bus rule).
+Result: the message ids to try again. A message that cannot be read, or whose lead fails, is one of them: after the
+queue's own number of receives it lies in the DLQ, with its reason in this function's log. Its neighbours are done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+
+from leadscore import parse_ruleset
+from leadscore.adapters.clients import dynamodb_client, sqs_client, ssm_client
+from leadscore.adapters.clock import utc_now
+from leadscore.adapters.dynamodb import DynamoStore
+from leadscore.adapters.parameters import CachedParameter
+from leadscore.adapters.queues import SqsQueue
+from leadscore.adapters.settings import ScoreSettings
+from leadscore.usecases.batches import score_batch
+
+settings = ScoreSettings.from_env()
+logger = Logger()
+metrics = Metrics()
+store = DynamoStore(
+    dynamodb_client(),
+    settings.table_name,
+    rank_shards=settings.rank_shards,
+    retention_days=settings.event_retention_days,
+)
+changes = SqsQueue(sqs_client(), settings.changes_queue_url)
+ruleset = CachedParameter(
+    ssm_client(),
+    settings.ruleset_parameter,
+    parse=parse_ruleset,
+    ttl_seconds=settings.ruleset_ttl_seconds,
+    clock=utc_now,
+)
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], _context: object) -> dict[str, list[dict[str, str]]]:
+    """Score the batch; answer in the shape of ReportBatchItemFailures."""
+    outcome = score_batch(store, changes, ruleset.value(), event["Records"], utc_now)
+    for failure in outcome.failures:
+        logger.error(failure.reason, code=failure.code, message_ids=failure.messages, exc_info=failure.error)
+    metrics.add_metric("EventsScored", "Count", outcome.scored)
+    metrics.add_metric("EventsFailed", "Count", len(outcome.retry))
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in outcome.retry]}

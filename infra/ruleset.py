@@ -1,0 +1,30 @@
+"""The ruleset file on its way into Parameter Store: what the functions would refuse never leaves the synth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leadscore.core.parsing import InvalidRuleset, parse_ruleset
+
+# What an advanced parameter holds.
+PARAMETER_BYTES = 8192
+
+
+class RulesetFileError(ValueError):
+    """The ruleset file cannot be read, or not every line of it makes sense."""
+
+
+def load_ruleset(path: Path) -> str:
+    """The canonical JSON of a ruleset file in YAML or JSON.
+
+    Raises `RulesetFileError` whose text names the file and, one a line, the path, reason and value of every problem.
+    """
+    try:
+        return parse_ruleset(path.read_text(encoding="utf-8"), max_bytes=PARAMETER_BYTES).document
+    except OSError as error:
+        raise RulesetFileError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RulesetFileError(f"{path}: not UTF-8 text") from error
+    except InvalidRuleset as error:
+        problems = (f"  {each.path or '(document)'}: {each.message} (found {each.value!r})" for each in error.errors)
+        raise RulesetFileError("\n".join([f"{path}: not a ruleset", *problems])) from error

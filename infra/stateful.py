@@ -1,0 +1,177 @@
+"""The stack of everything that remembers: what it loses, nothing brings back.
+
+Besides the table and the parameters these are the queues (an accepted event may be nowhere else), and what others
+have configured on their side: the bus that products put events on and the topics that people confirmed a
+subscription to. The stateless stack can be destroyed and deployed again; events wait here meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from infra.alarms import alarm_above
+from infra.lifetimes import removal_policy
+from infra.queues import WorkQueue
+from infra.stages import Stage
+
+RANKING_INDEX = "ranking"
+# What notify puts on the bus itself must not come back as an event.
+OWN_SOURCE_PREFIX = "leadscore"
+_AWS_SNS_KEY = "alias/aws/sns"
+
+
+class StatefulStack(Stack):
+    """Table, parameters, queues, bus and topics.
+
+    `ruleset` is the canonical JSON that Parameter Store starts with. CloudFormation writes a parameter only when the
+    template's value changes, so what is published later stays until the ruleset file itself is deployed anew.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        stage: Stage,
+        ruleset: str,
+        alert_email: str | None,
+        ops_email: str | None,
+    ) -> None:
+        super().__init__(
+            scope,
+            # The bus is named after its path, so the stage belongs into it: stages may share an account.
+            f"leadscore-{stage.name}-stateful",
+            description="Leadscore: table, parameters, queues, bus and topics",
+            termination_protection=stage.keeps_state,
+        )
+        self.ops_topic = self._topic("Ops", ops_email)
+        # An alarm's message names a resource and no person, and CloudWatch cannot use the key of AWS.
+        self.ops_topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.ops_topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        self.alarm_action = actions.SnsAction(self.ops_topic)
+        self.alerts_topic = self._topic("Alerts", alert_email)
+        # An alert names a lead. This key's own policy lets every publisher of the account use it.
+        cast(sns.CfnTopic, self.alerts_topic.node.default_child).kms_master_key_id = _AWS_SNS_KEY
+        self._alarm_on_undelivered_alerts()
+
+        self.table = _table(self, stage)
+        # The two things here that people look for by name in the console; nothing else is named by hand.
+        self.ruleset = ssm.StringParameter(
+            self,
+            "Ruleset",
+            parameter_name=f"/leadscore/{stage.name}/ruleset",
+            description="The published ruleset, as JSON",
+            string_value=ruleset,
+            # Standard while it fits 4 KB; and a parameter that once grew beyond that cannot become standard again.
+            tier=ssm.ParameterTier.INTELLIGENT_TIERING,
+        )
+        self.write_keys = ssm.StringParameter(
+            self,
+            "WriteKeys",
+            parameter_name=f"/leadscore/{stage.name}/write-keys",
+            description="The write keys' names and SHA-256 hashes, as a JSON list",
+            string_value="[]",
+        )
+        self.events = WorkQueue(
+            self,
+            "Events",
+            stage=stage,
+            consumer_timeout=stage.score_timeout,
+            holds="events",
+            alarm_action=self.alarm_action,
+        )
+        self.changes = WorkQueue(
+            self,
+            "Changes",
+            stage=stage,
+            consumer_timeout=stage.notify_timeout,
+            holds="announcements",
+            alarm_action=self.alarm_action,
+        )
+        self.bus = events.EventBus(self, "Bus", description="The second way in, and what Leadscore announces")
+        self._feed_events_from_bus()
+        for kept in (self.ops_topic, self.alerts_topic, self.ruleset, self.write_keys, self.bus):
+            kept.apply_removal_policy(removal_policy(stage))
+        self._add_outputs()
+
+    def _topic(self, construct_id: str, email: str | None) -> sns.Topic:
+        topic = sns.Topic(self, construct_id, enforce_ssl=True, display_name=f"Leadscore {construct_id.lower()}")
+        if email:
+            topic.add_subscription(subscriptions.EmailSubscription(email))
+        return topic
+
+    def _alarm_on_undelivered_alerts(self) -> None:
+        alarm_above(
+            self,
+            "AlertsUndelivered",
+            metric=self.alerts_topic.metric_number_of_notifications_failed(),
+            threshold=0,
+            meaning="a subscription of the alerts topic refused an alert",
+            action=self.alarm_action,
+        )
+
+    def _feed_events_from_bus(self) -> None:
+        """Everything but our own announcements: an event from a source nobody knows must fail where it is seen."""
+        events.Rule(
+            self,
+            "BusToEvents",
+            description="Product events on the bus go the way of those that came by HTTPS",
+            event_bus=self.bus,
+            event_pattern=events.EventPattern(source=events.Match.anything_but_prefix(OWN_SOURCE_PREFIX)),
+            targets=[targets.SqsQueue(self.events.queue, dead_letter_queue=self.events.dead_letters)],
+        )
+
+    def _add_outputs(self) -> None:
+        outputs = {
+            "TableName": self.table.table_name,
+            "RulesetParameter": self.ruleset.parameter_name,
+            "WriteKeysParameter": self.write_keys.parameter_name,
+            "EventsQueueUrl": self.events.queue.queue_url,
+            "EventsDlqUrl": self.events.dead_letters.queue_url,
+            "ChangesQueueUrl": self.changes.queue.queue_url,
+            "ChangesDlqUrl": self.changes.dead_letters.queue_url,
+            "BusName": self.bus.event_bus_name,
+            "AlertsTopicArn": self.alerts_topic.topic_arn,
+            "OpsTopicArn": self.ops_topic.topic_arn,
+        }
+        for name, value in outputs.items():
+            CfnOutput(self, name, value=value)
+
+
+def _table(scope: Construct, stage: Stage) -> dynamodb.Table:
+    table = dynamodb.Table(
+        scope,
+        "Table",
+        partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
+        sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+        billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+        time_to_live_attribute="expires_at",
+        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+            point_in_time_recovery_enabled=True
+        ),
+        deletion_protection=stage.keeps_state,
+        removal_policy=removal_policy(stage),
+    )
+    table.add_global_secondary_index(
+        index_name=RANKING_INDEX,
+        partition_key=dynamodb.Attribute(name="rank_pk", type=dynamodb.AttributeType.STRING),
+        sort_key=dynamodb.Attribute(name="rank_key", type=dynamodb.AttributeType.STRING),
+        projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+    )
+    return table

@@ -1,0 +1,70 @@
+"""The way into an SQS queue, for both that Leadscore has: all messages or an error, never a silent part.
+
+    bodies -> requests of at most 10 entries and 1 MiB -> send -> some entries failed -> send those again, at most twice
+
+A caller that is told of an error sends everything again; consumers tell repeats by the ids inside the messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+# docs.aws.amazon.com/AWSSimpleQueueService, quotas of messages.
+MAX_ENTRIES = 10
+MAX_REQUEST_BYTES = 1024 * 1024
+ATTEMPTS = 3
+
+
+class QueueError(RuntimeError):
+    """At least one message was not accepted; some of the others may have been."""
+
+
+class SqsQueue:
+    """A standard queue."""
+
+    def __init__(self, client: SQSClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send_all(self, bodies: Sequence[str]) -> None:
+        """Send every body as a message of its own; raises QueueError unless all were accepted."""
+        for entries in _requests(bodies):
+            self._send(entries)
+
+    def _send(self, entries: list[SendMessageBatchRequestEntryTypeDef]) -> None:
+        for _ in range(ATTEMPTS):
+            try:
+                answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            except (ClientError, BotoCoreError) as error:
+                raise QueueError("the queue did not take a request") from error
+            failed = {entry["Id"]: entry for entry in answer.get("Failed", ())}
+            refused = [entry["Code"] for entry in failed.values() if entry["SenderFault"]]
+            if refused:
+                raise QueueError(f"the queue refused a message: {refused[0]}")
+            entries = [entry for entry in entries if entry["Id"] in failed]
+            if not entries:
+                return
+        raise QueueError(f"the queue failed to take {len(entries)} messages in each of {ATTEMPTS} attempts")
+
+
+def _requests(bodies: Sequence[str]) -> Iterator[list[SendMessageBatchRequestEntryTypeDef]]:
+    entries: list[SendMessageBatchRequestEntryTypeDef] = []
+    size = 0
+    for body in bodies:
+        body_size = len(body) if body.isascii() else len(body.encode())
+        if body_size > MAX_REQUEST_BYTES:
+            raise QueueError("a message is larger than the queue takes")
+        if entries and (len(entries) == MAX_ENTRIES or size + body_size > MAX_REQUEST_BYTES):
+            yield entries
+            entries, size = [], 0
+        entries.append({"Id": str(len(entries)), "MessageBody": body})
+        size += body_size
+    if entries:
+        yield entries

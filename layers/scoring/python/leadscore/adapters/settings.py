@@ -1,0 +1,75 @@
+"""What each function is told by its environment: one frozen value per function, read once at start.
+
+A variable that is missing or is no number ends the start with its name, so that a bad deployment fails before it
+takes an event. The infrastructure tests hold each function's environment against these classes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from typing import Self
+
+
+class MissingSettingError(LookupError):
+    """An environment variable that a function needs is not there or has no usable value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Reads each field from the variable of its name in capitals; `int` fields must be whole numbers."""
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Return the settings of this process; raises MissingSettingError naming the variable."""
+        return cls(**{f.name: _read(f.name.upper(), number=f.type == "int") for f in fields(cls)})
+
+
+def _read(name: str, *, number: bool) -> str | int:
+    value = os.environ.get(name)  # noqa: TID251
+    if not value:
+        raise MissingSettingError(f"the environment variable {name} is not set")
+    if not number:
+        return value
+    if not value.isdecimal():
+        raise MissingSettingError(f"the environment variable {name} is no whole number: {value!r}")
+    return int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings(Settings):
+    """Settings of `ingest`."""
+
+    events_queue_url: str
+    write_keys_parameter: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSettings(Settings):
+    """Settings of `score`."""
+
+    table_name: str
+    changes_queue_url: str
+    ruleset_parameter: str
+    ruleset_ttl_seconds: int
+    event_retention_days: int
+    rank_shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotifySettings(Settings):
+    """Settings of `notify`."""
+
+    table_name: str
+    alerts_topic_arn: str
+    bus_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings(Settings):
+    """Settings of `api`."""
+
+    table_name: str
+    ruleset_parameter: str
+    ruleset_ttl_seconds: int
+    rank_shards: int

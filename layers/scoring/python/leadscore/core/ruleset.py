@@ -1,0 +1,158 @@
+"""The ruleset as frozen, typed values: what the parser makes of a document and everything else works from.
+
+Invariants that the parser guarantees and nothing checks again: criterion ids are unique and in document order;
+every criterion's group is in `groups`; tiers fall strictly and only the last has no bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from leadscore.core.instants import Millis
+from leadscore.core.matcher import Matcher, chosen
+from leadscore.core.patterns import Pattern
+
+MeasureKind = Literal["count", "distinct", "sum", "days"]
+DISQUALIFIED = "disqualified"
+# The key under which trait patterns read the traits of the lead's account.
+ACCOUNT = "account"
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A name for all scores from `from_` up to the next higher tier; None is the lowest tier."""
+
+    name: str
+    from_: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A named set of criteria with its own bounds in points; None is no bound."""
+
+    name: str
+    max: float | None = None
+    min: float | None = None
+    half_life: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a thresholded criterion measures; `path` is the field of `distinct` and `sum`, else empty."""
+
+    kind: MeasureKind
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """A pattern worth points: on events, on traits, or on both.
+
+    `half_life` is already resolved against the group's; it is None where nothing decays.
+    `at_least` is set exactly for thresholded criteria, and then `measure` is too.
+    `limit` is how many occurrences are kept: for `sum` also the most that are added up.
+    """
+
+    id: str
+    group: str
+    points: int
+    event: Pattern | None = None
+    traits: Pattern | None = None
+    limit: int = 1
+    within: Millis | None = None
+    half_life: Millis | None = None
+    at_least: float | None = None
+    measure: Measure | None = None
+    max: float | None = None
+    disqualify: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPolicy:
+    """When people are told: on entering `tier`, again only after the score was below `rearm_below`."""
+
+    tier: str
+    rearm_below: float
+    cooldown: Millis
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """A whole ruleset, compiled.
+
+    `version` names the content: equal documents, in YAML or JSON, in any key order, have equal versions.
+    `state_digest` names the part of it that a stored state depends on; while it stays the same, a state can be
+    scored under a newer ruleset without replaying the events.
+    """
+
+    version: str
+    state_digest: str
+    document: str = field(repr=False)
+    tiers: tuple[Tier, ...]
+    groups: dict[str, Group]
+    criteria: tuple[Criterion, ...]
+    goal: Pattern | None
+    alerts: AlertPolicy | None
+    total_min: float
+    total_max: float | None
+
+    @cached_property
+    def behaviour(self) -> tuple[Criterion, ...]:
+        """The criteria with an event pattern, in ruleset order."""
+        return tuple(c for c in self.criteria if c.event is not None)
+
+    @cached_property
+    def characteristics(self) -> tuple[Criterion, ...]:
+        """The criteria with a traits pattern, in ruleset order."""
+        return tuple(c for c in self.criteria if c.traits is not None)
+
+    @cached_property
+    def event_matcher(self) -> Matcher:
+        """Answers bit i for the i-th of `behaviour`, and the bit after the last one for the goal."""
+        patterns = [c.event for c in self.behaviour if c.event is not None]
+        return Matcher([*patterns, self.goal] if self.goal is not None else patterns)
+
+    @cached_property
+    def trait_matcher(self) -> Matcher:
+        """Answers bit i for the i-th of `characteristics`."""
+        return Matcher([c.traits for c in self.characteristics if c.traits is not None])
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The place of each criterion in ruleset order, by its id."""
+        return {criterion.id: place for place, criterion in enumerate(self.criteria)}
+
+    @cached_property
+    def reported_groups(self) -> tuple[str, ...]:
+        """The groups that every score names: fit, engagement, and the others that some criterion is in."""
+        used = {criterion.group for criterion in self.criteria if not criterion.disqualify}
+        always = ("fit", "engagement")
+        return (*always, *(name for name in self.groups if name in used and name not in always))
+
+    @cached_property
+    def lead_traits(self) -> frozenset[str]:
+        """The top-level traits of a lead that some pattern reads."""
+        return frozenset(path[0] for path in self._trait_paths if path[0] != ACCOUNT)
+
+    @cached_property
+    def account_traits(self) -> frozenset[str]:
+        """The top-level traits of an account that some pattern reads."""
+        return frozenset(path[1] for path in self._trait_paths if path[0] == ACCOUNT and len(path) > 1)
+
+    @property
+    def _trait_paths(self) -> Iterator[tuple[str, ...]]:
+        for criterion in self.characteristics:
+            if criterion.traits is not None:
+                yield from criterion.traits.paths
+
+
+def match(ruleset: Ruleset, event: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the ids of the behaviour criteria that one normalised event matches, in ruleset order."""
+    behaviour = ruleset.behaviour
+    goal_bit = 1 << len(behaviour)
+    bits = ruleset.event_matcher.match_bits(event) & ~goal_bit
+    return tuple([criterion.id for criterion in chosen(behaviour, bits)])

@@ -1,0 +1,13 @@
+"""The one way in which a whole request is refused: a status with a code for machines and a message for people."""
+
+from __future__ import annotations
+
+
+class RequestRefusedError(Exception):
+    """A request of which nothing was taken; neither `code` nor `message` contains anything that the client sent."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message

@@ -1,0 +1,215 @@
+"""The ingest function as it is wired: recorded requests in, SQS messages, metrics and answers out, nothing leaked."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import json
+import sys
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.functions.envelopes import basic, proxy_event
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
+
+# Recorded from segment-analytics-python 2.4.0, pointed at a local server: one event of each type, plain and gzip.
+RECORDED = json.loads((Path(__file__).parent / "recorded" / "segment_python.json").read_text())
+KEY = "wk_recorded_key"
+PARAMETER = "/leadscore/test/write-keys"
+EVENT = {"type": "track", "event": "Trial Started", "userId": "person-7", "messageId": "m1"}
+
+
+@dataclass
+class Context:
+    """What Powertools reads of a Lambda context."""
+
+    function_name: str = "ingest"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:111122223333:function:ingest"
+    aws_request_id: str = "11111111-2222-3333-4444-555555555555"
+
+
+@dataclass
+class Deployed:
+    """The function's module in an account of its own."""
+
+    module: ModuleType
+    sqs: SQSClient
+    ssm: SSMClient
+    queue_url: str
+
+    def call(self, envelope: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        # A logger keeps the output of the moment it was made in, which pytest has replaced since.
+        self.module.logger.registered_handler.stream = sys.stdout
+        response = self.module.handler(envelope, Context())
+        return response["statusCode"], json.loads(response["body"])
+
+    def messages(self) -> list[dict[str, Any]]:
+        bodies: list[str] = []
+        while found := self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
+            bodies += [message["Body"] for message in found]
+        return sorted((json.loads(body) for body in bodies), key=lambda message: str(message["event"]["type"]))
+
+
+@pytest.fixture
+def ingest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
+    with mock_aws():
+        sqs, ssm = boto3.client("sqs"), boto3.client("ssm")
+        url = sqs.create_queue(QueueName="events")["QueueUrl"]
+        publish_key(ssm, KEY)
+        monkeypatch.setenv("EVENTS_QUEUE_URL", url)
+        monkeypatch.setenv("WRITE_KEYS_PARAMETER", PARAMETER)
+        monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "ingest")
+        monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Leadscore")
+        sys.modules.pop("functions.ingest.handler", None)
+        yield Deployed(importlib.import_module("functions.ingest.handler"), sqs, ssm, url)
+
+
+def publish_key(ssm: SSMClient, key: str) -> None:
+    entries = [{"source": "default", "sha256": sha256(key.encode()).hexdigest()}]
+    ssm.put_parameter(Name=PARAMETER, Value=json.dumps(entries), Type="String", Overwrite=True)
+
+
+def metrics_in(output: str) -> dict[str, Any]:
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    (found,) = [line for line in lines if "_aws" in line]
+    return {name: value for name, value in found.items() if name != "_aws"}
+
+
+@pytest.mark.parametrize("recording", ["plain", "gzip"])
+def test_what_the_segment_sdk_sends_is_queued(ingest: Deployed, recording: str) -> None:
+    sent = RECORDED[recording]
+    envelope = proxy_event(sent["path"], b64decode(sent["body_base64"]), headers=sent["headers"])
+    assert ingest.call(envelope) == (200, {"success": True, "accepted": 6, "rejected": []})
+    messages = ingest.messages()
+    assert {message["source"] for message in messages} == {"default"}
+    events = {message["event"]["type"]: message["event"] for message in messages}
+    assert events.keys() == {"alias", "group", "identify", "page", "screen", "track"}
+    assert events["identify"]["traits"] == {"email": "ada@acme.example", "title": "CEO"}
+    assert (events["identify"]["userId"], events["identify"]["anonymousId"]) == ("u-1", "a-1")
+    assert (events["track"]["event"], events["track"]["properties"]) == ("Trial Started", {"plan": "pro"})
+    assert (events["page"]["name"], events["page"]["properties"]) == (
+        "Pricing",
+        {"path": "/pricing", "category": "docs"},
+    )
+    assert events["screen"]["name"] == "Home"
+    assert (events["group"]["groupId"], events["group"]["traits"]) == ("acme", {"name": "Acme", "employees": 300})
+    assert (events["alias"]["previousId"], events["alias"]["userId"]) == ("a-1", "u-1")
+    raw = json.loads(plain_body(sent))["batch"]
+    assert {event["messageId"] for event in events.values()} == {event["messageId"] for event in raw}
+    assert all("anonymousId" not in event for kind, event in events.items() if kind != "identify")
+
+
+def plain_body(sent: dict[str, Any]) -> bytes:
+    body = b64decode(sent["body_base64"])
+    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+
+
+def test_a_browser_sends_plain_text_with_its_key_in_the_body(ingest: Deployed) -> None:
+    body = json.dumps({**EVENT, "writeKey": KEY, "sentAt": "2026-03-01T12:00:00.000Z"})
+    headers = {"Content-Type": "text/plain", "Origin": "https://product.example"}
+    assert ingest.call(proxy_event("/t", body, headers=headers)) == (
+        200,
+        {"success": True, "accepted": 1, "rejected": []},
+    )
+    assert ingest.messages()[0]["event"]["userId"] == "person-7"
+
+
+def test_good_neighbours_of_a_bad_event_are_queued_and_counted(
+    ingest: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = {"batch": [EVENT, {"type": "track", "userId": "person-7"}, {**EVENT, "messageId": "m2"}]}
+    status, answer = ingest.call(proxy_event("/batch", json.dumps(batch), headers=basic(KEY)))
+    assert (status, answer["accepted"]) == (200, 2)
+    assert [(bad["index"], bad["code"]) for bad in answer["rejected"]] == [(1, "missing_field")]
+    assert sorted(message["event"]["messageId"] for message in ingest.messages()) == ["m1", "m2"]
+    emitted = metrics_in(capsys.readouterr().out)
+    assert (emitted["EventsAccepted"], emitted["EventsRejected"], emitted["source"]) == ([2.0], [1.0], "default")
+
+
+def test_a_bad_event_on_its_own_path_is_a_400(ingest: Deployed) -> None:
+    status, answer = ingest.call(proxy_event("/track", json.dumps({"event": "E"}), headers=basic(KEY)))
+    assert (status, answer["code"], sorted(answer)) == (400, "missing_id", ["code", "message"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "code"),
+    [
+        (basic("wrong"), json.dumps(EVENT), 401, "invalid_write_key"),
+        ({}, json.dumps(EVENT), 401, "missing_write_key"),
+        (basic(KEY), "{", 400, "unreadable_body"),
+        (basic(KEY), '"' + "x" * (5 * 1024 * 1024) + '"', 413, "body_too_large"),
+    ],
+)
+def test_a_refused_request_has_a_code_and_a_message_and_queues_nothing(
+    ingest: Deployed,
+    capsys: pytest.CaptureFixture[str],
+    headers: dict[str, str],
+    body: str,
+    status: int,
+    code: str,
+) -> None:
+    answered, answer = ingest.call(proxy_event("/track", body, headers=headers))
+    assert (answered, answer["code"], sorted(answer)) == (status, code, ["code", "message"])
+    assert ingest.messages() == []
+    assert metrics_in(capsys.readouterr().out)["code"] == code
+
+
+def test_a_revoked_key_is_refused_within_a_minute(ingest: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    envelope = proxy_event("/track", json.dumps(EVENT), headers=basic(KEY))
+    assert ingest.call(envelope)[0] == 200
+    publish_key(ingest.ssm, "another")
+    later = ingest.module.utc_now() + timedelta(seconds=60)
+    monkeypatch.setattr(ingest.module.write_keys, "_clock", lambda: later)
+    assert ingest.call(envelope)[0] == 401
+
+
+def test_when_the_queue_fails_the_sdk_is_told_to_come_back(ingest: Deployed) -> None:
+    ingest.sqs.delete_queue(QueueUrl=ingest.queue_url)
+    response = ingest.module.handler(proxy_event("/track", json.dumps(EVENT), headers=basic(KEY)), Context())
+    assert (response["statusCode"], json.loads(response["body"])["code"]) == (503, "unavailable")
+    assert response["headers"]["Retry-After"] == "1"
+
+
+def test_our_own_failure_is_a_500_that_names_the_request_alone(ingest: Deployed) -> None:
+    ingest.ssm.put_parameter(Name=PARAMETER, Value="not a key list", Overwrite=True)
+    status, answer = ingest.call(proxy_event("/track", json.dumps(EVENT), headers=basic(KEY)))
+    assert (status, answer["code"]) == (500, "internal_error")
+    assert "11111111-2222-3333-4444-555555555555" in answer["message"]
+    assert "not a key list" not in answer["message"]
+
+
+def test_nothing_that_was_sent_is_answered_or_logged(ingest: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = "ada@acme.example"
+    bodies = [
+        {"userId": secret, "event": "E", "properties": {secret: secret}},
+        {"userId": {secret: 1}, "event": "E"},
+        {"userId": "u1", "event": "E", "timestamp": secret},
+        {"userId": "u1", "type": secret},
+        {"userId": "u1", "event": "E", "properties": {secret: "\ud800"}, "messageId": {secret: secret}},
+    ]
+    answers = [ingest.call(proxy_event("/track", json.dumps(body), headers=basic(KEY))) for body in bodies]
+    answers.append(ingest.call(proxy_event("/track", secret, headers=basic(KEY))))
+    answers.append(ingest.call(proxy_event("/track", "{}", headers=basic(secret), query={"writeKey": secret})))
+    ingest.sqs.delete_queue(QueueUrl=ingest.queue_url)
+    answers.append(ingest.call(proxy_event("/track", json.dumps(bodies[0]), headers=basic(KEY))))
+    assert [status for status, _ in answers] == [200, 400, 400, 400, 400, 400, 401, 503]
+    written = capsys.readouterr()
+    assert "EventsAccepted" in written.out
+    assert "the queue did not take the events" in written.out
+    everything = written.out + written.err + json.dumps(answers)
+    assert secret not in everything
+    assert KEY not in everything

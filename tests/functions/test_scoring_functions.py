@@ -1,0 +1,180 @@
+"""score, notify and api as they are wired: queue records in, states, alerts and answers out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from leadscore import parse_ruleset
+from leadscore.adapters.settings import MissingSettingError
+from tests.contract.leads_table import TABLE, create_leads_table
+from tests.functions.deployed import Context, import_function
+from tests.functions.envelopes import proxy_event
+
+RULESET = parse_ruleset((Path(__file__).parents[2] / "infra" / "ruleset.yaml").read_text())
+EXECUTIVE = {"title": "CEO", "name": "Grace Hopper", "company": {"name": "Acme", "employees": 300}}
+
+
+@dataclass
+class Account:
+    """What the three functions share, and the queue that is subscribed to the alerts."""
+
+    changes: str
+    inbox: str
+    topic: str
+    bus_queue: str
+    patch: pytest.MonkeyPatch
+
+    def function(self, name: str, **environment: str) -> ModuleType:
+        everything = {
+            "TABLE_NAME": TABLE,
+            "RULESET_PARAMETER": "/ruleset",
+            "RULESET_TTL_SECONDS": "0",
+            "RANK_SHARDS": "2",
+            "EVENT_RETENTION_DAYS": "400",
+            "CHANGES_QUEUE_URL": self.changes,
+            "ALERTS_TOPIC_ARN": self.topic,
+            "BUS_NAME": "default",
+        }
+        return import_function(name, everything | environment, self.patch)
+
+    def take(self, queue_url: str) -> list[dict[str, str]]:
+        """Return what is on a queue as the records of an event source."""
+        answer = boto3.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
+        messages = answer.get("Messages", [])
+        return [{"messageId": message["MessageId"], "body": message["Body"]} for message in messages]
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    with mock_aws():
+        create_leads_table()
+        sqs, sns, events = boto3.client("sqs"), boto3.client("sns"), boto3.client("events")
+        urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("changes", "inbox", "heard")]
+        arns = [
+            sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+            for url in urls
+        ]
+        topic = sns.create_topic(Name="alerts")["TopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arns[1])
+        events.put_rule(Name="heard", EventPattern=json.dumps({"source": ["leadscore"]}))
+        events.put_targets(Rule="heard", Targets=[{"Id": "heard", "Arn": arns[2]}])
+        boto3.client("ssm").put_parameter(Name="/ruleset", Value=RULESET.document, Type="String")
+        yield Account(urls[0], urls[1], topic, urls[2], monkeypatch)
+
+
+def record(number: int, kind: str, **more: object) -> dict[str, str]:
+    at = (datetime.now(UTC) - timedelta(minutes=5)).isoformat(timespec="milliseconds").replace("+00:00", "Z")  # noqa: TID251
+    event = {"messageId": f"m{number}", "type": kind, "timestamp": at, "receivedAt": at, "userId": "grace", **more}
+    return {"messageId": f"sqs-{number}", "body": json.dumps({"event": event, "source": "web"})}
+
+
+HOT = [
+    record(1, "identify", traits=EXECUTIVE),
+    record(2, "page", properties={"path": "/pricing"}),
+    record(3, "track", event="Trial Started"),
+]
+
+
+def get(module: ModuleType, path: str, **query: str) -> tuple[int, dict[str, Any]]:
+    answer = module.handler(proxy_event(path, None, query=query, method="GET"), Context())
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def test_a_hot_lead_goes_all_the_way(account: Account) -> None:
+    assert account.function("score").handler({"Records": HOT}, Context()) == {"batchItemFailures": []}
+    changes = account.take(account.changes)
+    assert [json.loads(change["body"]) for change in changes] == [{"lead": "grace"}]
+    notify = account.function("notify")
+    assert notify.handler({"Records": changes}, Context()) == {"batchItemFailures": []}
+    [alert] = account.take(account.inbox)
+    assert json.loads(json.loads(alert["body"])["Message"])["score"] == 53.0
+    [heard] = account.take(account.bus_queue)
+    envelope = json.loads(heard["body"])
+    assert (envelope["detail-type"], envelope["detail"]["tier"]) == ("LeadTierChanged", "hot")
+    assert notify.handler({"Records": changes}, Context()) == {"batchItemFailures": []}
+    assert account.take(account.inbox) == account.take(account.bus_queue) == []
+
+
+def test_an_alert_that_is_refused_stays_pending(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    account.function("score").handler({"Records": HOT}, Context())
+    changes = account.take(account.changes)
+    gone = account.topic + "-gone"
+    failed = account.function("notify", ALERTS_TOPIC_ARN=gone).handler({"Records": changes}, Context())
+    assert failed == {"batchItemFailures": [{"itemIdentifier": changes[0]["messageId"]}]}
+    assert "a change was not announced" in capsys.readouterr().out
+    assert account.function("notify").handler({"Records": changes}, Context()) == {"batchItemFailures": []}
+    assert len(account.take(account.inbox)) == 1
+
+
+def test_poison_is_logged_with_its_reason_and_no_content(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    poison = {"messageId": "sqs-9", "body": '{"event": {"email": "secret@acme.example"}}'}
+    answer = account.function("score").handler({"Records": [poison, *HOT]}, Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "sqs-9"}]}
+    out = capsys.readouterr().out
+    assert '"code":"unknown_message"' in out
+    assert '"EventsFailed":[1.0]' in out
+    assert "secret@acme.example" not in out
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")  # Powertools', on the way out of the failure
+def test_a_ruleset_that_cannot_be_read_fails_the_whole_batch(account: Account) -> None:
+    boto3.client("ssm").put_parameter(Name="/ruleset", Value='{"tiers": []}', Type="String", Overwrite=True)
+    with pytest.raises(ValueError, match="tiers"):
+        account.function("score").handler({"Records": HOT}, Context())
+
+
+def test_reads_answer_the_list_and_the_lead(account: Account) -> None:
+    account.function("score").handler({"Records": HOT}, Context())
+    api = account.function("api")
+    status, page = get(api, "/leads", tier="hot", limit="5")
+    assert (status, page["next_cursor"]) == (200, None)
+    [row] = page["leads"]
+    assert (row["id"], row["name"], row["company"], row["score"]) == ("grace", "Grace Hopper", "Acme", 53.0)
+    assert [reason["points"] for reason in row["reasons"]] == [20.0, 15.0, 10.0]
+    status, lead = get(api, "/leads/grace")
+    assert (status, lead["score"]["tier"], len(lead["events"])) == (200, "hot", 3)
+    assert sum(factor["points"] for factor in lead["score"]["factors"]) == lead["score"]["total"]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status", "code"),
+    [
+        ("/leads/nobody", {}, 404, "unknown_lead"),
+        ("/leads", {"limit": "0"}, 400, "invalid_query"),
+        ("/leads", {"limit": "ten"}, 400, "invalid_query"),
+        ("/leads", {"tier": "lukewarm"}, 400, "invalid_query"),
+        ("/leads", {"cursor": "bm90IGpzb24="}, 400, "invalid_query"),
+        ("/leads", {"colour": "red"}, 400, "invalid_query"),
+    ],
+)
+def test_bad_reads_have_code_and_message(
+    account: Account, path: str, query: dict[str, str], status: int, code: str
+) -> None:
+    answered, body = get(account.function("api"), path, **query)
+    assert (answered, body["code"]) == (status, code)
+    assert body["message"]
+    assert not {"ten", "lukewarm", "red", "nobody"} & set(body["message"].split())
+
+
+def test_our_own_failure_leaks_nothing(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    status, body = get(account.function("api", TABLE_NAME="no-such-table"), "/leads/grace")
+    assert (status, body["code"]) == (500, "internal_error")
+    assert "no-such-table" not in body["message"]
+    assert "ResourceNotFoundException" in capsys.readouterr().out
+
+
+def test_a_missing_setting_fails_the_start_by_name(account: Account) -> None:
+    with pytest.raises(MissingSettingError, match="TABLE_NAME"):
+        account.function("api", TABLE_NAME="")
+    with pytest.raises(MissingSettingError, match="RANK_SHARDS"):
+        account.function("api", RANK_SHARDS="many")

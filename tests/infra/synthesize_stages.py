@@ -1,0 +1,48 @@
+"""Synthesizes every stage in one process of its own: `python -m tests.infra.synthesize_stages FOLDER`.
+
+FOLDER gets one assembly for each stage, `again` (local once more) and `naked.txt`: what the synth said to a queue
+without a dead-letter queue, to show that the gate closes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from infra.stages import STAGE_NAMES
+
+ROOT = Path(__file__).parents[2]
+
+
+def _context(stage: str) -> dict[str, Any]:
+    context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    return {**context, "stage": stage, "alert_email": "sales@company.example", "ops_email": "ops@company.example"}
+
+
+def main(folder: Path) -> None:
+    # jsii looks for node on the PATH, which need not begin with this environment's folder.
+    os.environ["JSII_NODE"] = str(Path(sys.executable).with_name("node"))  # noqa: TID251
+    from aws_cdk import App, Stack
+    from aws_cdk import aws_sqs as sqs
+
+    from infra.application import build_app
+
+    def app(stage: str, outdir: str) -> App:
+        return build_app(App(outdir=str(folder / outdir), context=_context(stage)), ROOT)
+
+    for stage in STAGE_NAMES:
+        app(stage, stage).synth()
+    app("local", "again").synth()
+    naked = app("local", "naked")
+    sqs.Queue(Stack(naked, "Naked"), "Queue")
+    try:
+        naked.synth()
+    except RuntimeError as error:
+        (folder / "naked.txt").write_text(str(error), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,56 @@
+"""Errors that the gateway answers without a function: SDKs need `code` and `message` in JSON in every one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.infra.synthesized import Assembly
+
+MUST_HAVE = {
+    "DEFAULT_4XX": "bad_request",
+    "DEFAULT_5XX": "internal_error",
+    "ACCESS_DENIED": "access_denied",
+    "EXPIRED_TOKEN": "expired_token",
+    "INTEGRATION_FAILURE": "unavailable",
+    "INTEGRATION_TIMEOUT": "timeout",
+    "INVALID_SIGNATURE": "invalid_signature",
+    "MISSING_AUTHENTICATION_TOKEN": "missing_authentication",
+    "REQUEST_TOO_LARGE": "payload_too_large",
+    "RESOURCE_NOT_FOUND": "not_found",
+    "THROTTLED": "throttled",
+    "UNSUPPORTED_MEDIA_TYPE": "unsupported_media_type",
+}
+
+
+@pytest.fixture
+def responses(assembly: Assembly) -> dict[str, dict[str, object]]:
+    return {each["ResponseType"]: each for each in assembly.properties("AWS::ApiGateway::GatewayResponse").values()}
+
+
+def test_bodies_are_json_with_code_and_message(responses: dict[str, dict[str, dict[str, str]]]) -> None:
+    bodies = {
+        kind: json.loads(each["ResponseTemplates"]["application/json"].replace("$context.error.messageString", '"why"'))
+        for kind, each in responses.items()
+    }
+
+    assert {kind: bodies.get(kind, {}).get("code") for kind in MUST_HAVE} == MUST_HAVE
+    for body in bodies.values():
+        assert set(body) == {"code", "message"}
+        assert body["message"]
+
+
+def test_browsers_may_read_every_error(responses: dict[str, dict[str, dict[str, str]]]) -> None:
+    for each in responses.values():
+        headers = each["ResponseParameters"]
+        assert headers["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'"
+        assert headers["gatewayresponse.header.Access-Control-Expose-Headers"] == "'Retry-After'"
+
+
+def test_throttled_senders_are_told_when_to_come_back(responses: dict[str, dict[str, dict[str, str]]]) -> None:
+    assert responses["THROTTLED"]["ResponseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
+
+
+def test_status_codes_stay_the_gateways_own(responses: dict[str, dict[str, object]]) -> None:
+    assert {each.get("StatusCode") for each in responses.values()} == {None}

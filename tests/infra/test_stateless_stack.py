@@ -1,0 +1,329 @@
+"""What works: each function's environment, rights and triggers, word for word as the flow says."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from infra.stages import Stage
+from leadscore.adapters import settings
+from tests.infra.synthesized import STACKS, Assembly, as_list
+
+POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
+SETTINGS: dict[str, type[settings.Settings]] = {
+    "Ingest": settings.IngestSettings,
+    "Score": settings.ScoreSettings,
+    "Notify": settings.NotifySettings,
+    "Api": settings.ApiSettings,
+}
+PARAMETER = "arn:AWS::Partition:ssm:AWS::Region:AWS::AccountId:parameter"
+# Actions each role has on each resource; its own log group comes on top.
+RIGHTS = {
+    "Ingest": {
+        "EventsQueue.Arn": {"sqs:SendMessage"},
+        f"{PARAMETER}WriteKeys": {"ssm:GetParameter"},
+    },
+    "Score": {
+        "EventsQueue.Arn": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+        "Table.Arn": {
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:Query",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
+        f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        "ChangesQueue.Arn": {"sqs:SendMessage"},
+    },
+    "Notify": {
+        "ChangesQueue.Arn": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+        "Table.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "Alerts": {"sns:Publish"},
+        "Bus.Arn": {"events:PutEvents"},
+    },
+    "Api": {
+        "Table.Arn": {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"},
+        "Table.Arn/index/ranking": {"dynamodb:Query"},
+        f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+    },
+}
+INGEST_ROUTES = {
+    *("/batch", "/b", "/import"),
+    *("/track", "/identify", "/page", "/screen", "/group", "/alias"),
+    *("/t", "/i", "/p", "/s", "/g", "/a"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_environment_is_exactly_what_the_settings_class_reads(assembly: Assembly, name: str) -> None:
+    function = assembly.properties("AWS::Lambda::Function")[f"{name}Function"]
+    read = {field.name.upper() for field in fields(SETTINGS[name])}
+
+    assert set(function["Environment"]["Variables"]) == read | POWERTOOLS
+
+
+def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: Stage) -> None:
+    shown = {
+        f"{name}.{key}": assembly.show(value)
+        for name, function in assembly.properties("AWS::Lambda::Function").items()
+        for key, value in function["Environment"]["Variables"].items()
+        if not key.startswith("POWERTOOLS_")
+    }
+
+    assert shown == {
+        "IngestFunction.EVENTS_QUEUE_URL": "EventsQueue",
+        "IngestFunction.WRITE_KEYS_PARAMETER": "WriteKeys",
+        "ScoreFunction.TABLE_NAME": "Table",
+        "ScoreFunction.CHANGES_QUEUE_URL": "ChangesQueue",
+        "ScoreFunction.RULESET_PARAMETER": "Ruleset",
+        "ScoreFunction.RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+        "ScoreFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+        "ScoreFunction.RANK_SHARDS": str(stage.rank_shards),
+        "NotifyFunction.TABLE_NAME": "Table",
+        "NotifyFunction.ALERTS_TOPIC_ARN": "Alerts",
+        "NotifyFunction.BUS_NAME": "Bus",
+        "ApiFunction.TABLE_NAME": "Table",
+        "ApiFunction.RULESET_PARAMETER": "Ruleset",
+        "ApiFunction.RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+        "ApiFunction.RANK_SHARDS": str(stage.rank_shards),
+    }
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_powertools_knows_the_function_by_its_folder(assembly: Assembly, name: str) -> None:
+    variables = assembly.properties("AWS::Lambda::Function")[f"{name}Function"]["Environment"]["Variables"]
+
+    assert {key: variables[key] for key in POWERTOOLS} == {
+        "POWERTOOLS_SERVICE_NAME": name.lower(),
+        "POWERTOOLS_METRICS_NAMESPACE": "Leadscore",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
+
+
+def test_functions_run_on_the_runtime_they_are_built_for(assembly: Assembly, stage: Stage) -> None:
+    host = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+    wanted = host if stage.name == "local" else "arm64"
+    functions = assembly.properties("AWS::Lambda::Function")
+
+    assert set(functions) == {f"{name}Function" for name in SETTINGS}
+    for function in functions.values():
+        assert (function["Runtime"], function["Architectures"]) == ("python3.13", [wanted])
+        assert function["Handler"] == "handler.handler"
+        assert [assembly.show(layer) for layer in function["Layers"]] == ["LayerVersion"]
+
+
+def test_every_function_logs_json_to_its_own_group_which_forgets(assembly: Assembly, stage: Stage) -> None:
+    groups = assembly.properties("AWS::Logs::LogGroup")
+    functions = assembly.properties("AWS::Lambda::Function")
+    used = {name: function["LoggingConfig"] for name, function in functions.items()}
+
+    assert {assembly.show(each["LogGroup"]) for each in used.values()} == {f"{name}Log" for name in SETTINGS}
+    assert {each["LogFormat"] for each in used.values()} == {"JSON"}
+    assert {each["RetentionInDays"] for each in groups.values()} == {stage.log_retention_days}
+    assert set(groups) == {f"{name}Log" for name in SETTINGS} | {"HttpApiAccessLog", "HttpApiExecutionLog"}
+
+
+@pytest.mark.parametrize("name", RIGHTS)
+def test_role_may_do_what_the_flow_needs_and_nothing_else(assembly: Assembly, name: str) -> None:
+    role = assembly.properties("AWS::IAM::Role")[f"{name}Role"]
+    policy = assembly.properties("AWS::IAM::Policy")[f"{name}RoleDefaultPolicy"]
+    rights: dict[str, set[str]] = {}
+    for statement in policy["PolicyDocument"]["Statement"]:
+        assert statement["Effect"] == "Allow"
+        for resource in as_list(statement["Resource"]):
+            rights.setdefault(assembly.show(resource), set()).update(as_list(statement["Action"]))
+
+    assert "ManagedPolicyArns" not in role
+    assert "Policies" not in role
+    assert [assembly.show(each) for each in policy["Roles"]] == [f"{name}Role"]
+    assert rights == RIGHTS[name] | {f"{name}Log.Arn": {"logs:CreateLogStream", "logs:PutLogEvents"}}
+
+
+def test_functions_share_no_role(assembly: Assembly) -> None:
+    functions = assembly.properties("AWS::Lambda::Function")
+
+    assert {name: assembly.show(each["Role"]) for name, each in functions.items()} == {
+        f"{name}Function": f"{name}Role.Arn" for name in SETTINGS
+    }
+
+
+def test_no_identity_policy_has_a_wildcard(assembly: Assembly) -> None:
+    statements = [
+        statement
+        for policy in assembly.properties("AWS::IAM::Policy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+    words = [
+        assembly.show(word) for each in statements for key in ("Action", "Resource") for word in as_list(each[key])
+    ]
+
+    assert len(words) > 20
+    assert [word for word in words if "*" in word] == []
+
+
+def test_one_managed_policy_for_the_accounts_api_logs(assembly: Assembly) -> None:
+    managed = [
+        assembly.show(arn)
+        for role in assembly.properties("AWS::IAM::Role").values()
+        for arn in role.get("ManagedPolicyArns", [])
+    ]
+
+    assert managed == ["arn:AWS::Partition:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"]
+
+
+def test_queues_call_their_functions_and_learn_which_messages_failed(assembly: Assembly, stage: Stage) -> None:
+    mappings = {
+        assembly.show(each["EventSourceArn"]): each
+        for each in assembly.properties("AWS::Lambda::EventSourceMapping").values()
+    }
+
+    assert {source: assembly.show(each["FunctionName"]) for source, each in mappings.items()} == {
+        "EventsQueue.Arn": "ScoreFunction",
+        "ChangesQueue.Arn": "NotifyFunction",
+    }
+    for mapping in mappings.values():
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["BatchSize"] == stage.batch_size
+        assert mapping.get("MaximumBatchingWindowInSeconds", 0) == stage.batch_window
+        assert mapping["ScalingConfig"] == {"MaximumConcurrency": stage.max_concurrency}
+
+
+@pytest.mark.parametrize(("queue", "consumer"), [("EventsQueue", "ScoreFunction"), ("ChangesQueue", "NotifyFunction")])
+def test_a_message_stays_hidden_for_as_long_as_its_function_may_work(
+    assembly: Assembly, stage: Stage, queue: str, consumer: str
+) -> None:
+    hidden = assembly.properties("AWS::SQS::Queue")[queue]["VisibilityTimeout"]
+    timeout = assembly.properties("AWS::Lambda::Function")[consumer]["Timeout"]
+
+    assert hidden >= timeout * (1 if stage.name == "local" else 6)
+
+
+def test_poison_reaches_the_local_dead_letter_queue_while_somebody_waits(local: Assembly) -> None:
+    queue = local.properties("AWS::SQS::Queue")["EventsQueue"]
+
+    assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] <= 20
+
+
+def test_every_function_rings_when_it_raises(assembly: Assembly) -> None:
+    alarms = [
+        each
+        for each in assembly.properties("AWS::CloudWatch::Alarm").values()
+        if (each["Namespace"], each["MetricName"]) == ("AWS/Lambda", "Errors")
+    ]
+
+    assert {assembly.show(each["Dimensions"][0]["Value"]) for each in alarms} == {
+        f"{name}Function" for name in SETTINGS
+    }
+
+
+def _routes(assembly: Assembly) -> dict[tuple[str, str], dict[str, Any]]:
+    resources = assembly.properties("AWS::ApiGateway::Resource")
+
+    def path(reference: Any) -> str:
+        shown = assembly.show(reference)
+        if shown not in resources:
+            return ""
+        return f"{path(resources[shown]['ParentId'])}/{resources[shown]['PathPart']}"
+
+    methods = assembly.properties("AWS::ApiGateway::Method").values()
+    return {(each["HttpMethod"], path(each["ResourceId"])): each for each in methods}
+
+
+def test_routes_are_the_sdks_paths_and_the_two_for_readers(assembly: Assembly) -> None:
+    routes = _routes(assembly)
+
+    assert set(routes) == (
+        {("POST", path) for path in INGEST_ROUTES}
+        | {("OPTIONS", path) for path in INGEST_ROUTES}
+        | {("GET", "/leads"), ("GET", "/leads/{id}")}
+    )
+
+
+def test_writing_needs_a_write_key_and_reading_a_signature(assembly: Assembly) -> None:
+    wanted = {"POST": ("NONE", "IngestFunction.Arn"), "GET": ("AWS_IAM", "ApiFunction.Arn")}
+
+    for (verb, _), method in _routes(assembly).items():
+        if verb != "OPTIONS":
+            authorization, function = wanted[verb]
+            assert method["AuthorizationType"] == authorization
+            assert method["Integration"]["Type"] == "AWS_PROXY"
+            assert function in assembly.show(method["Integration"]["Uri"])
+
+
+def test_one_permission_a_function_lets_this_api_and_no_other_call_it(assembly: Assembly) -> None:
+    permissions = assembly.properties("AWS::Lambda::Permission").values()
+
+    assert sorted(assembly.show(each["FunctionName"]) for each in permissions) == [
+        "ApiFunction.Arn",
+        "IngestFunction.Arn",
+    ]
+    for permission in permissions:
+        assert permission["Principal"] == "apigateway.amazonaws.com"
+        assert assembly.show(permission["SourceArn"]).endswith(":HttpApiRestApi/*/*/*")
+
+
+def test_preflight_is_answered_by_the_gateway_with_what_the_sdks_send(assembly: Assembly) -> None:
+    preflights = [method for (verb, _), method in _routes(assembly).items() if verb == "OPTIONS"]
+    assert len(preflights) == len(INGEST_ROUTES)
+
+    for method in preflights:
+        integration = method["Integration"]
+        [response] = integration["IntegrationResponses"]
+        headers = {
+            name.removeprefix("method.response.header."): value.strip("'")
+            for name, value in response["ResponseParameters"].items()
+        }
+        # Without the conversion a stage on which every type is binary answers preflights with 500.
+        assert (integration["Type"], integration["ContentHandling"]) == ("MOCK", "CONVERT_TO_TEXT")
+        assert headers == {
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Allow-Methods": "POST,OPTIONS",
+            "Access-Control-Allow-Headers": "authorization,content-type,anonymousid,sentat,x-retry-count,"
+            "x-write-key,rsa-retry-attempt,rsa-retry-reason,rsa-since-first-attempt,rsa-since-last-attempt",
+            "Access-Control-Expose-Headers": "Retry-After",
+            "Access-Control-Max-Age": "7200",
+        }
+
+
+def test_bodies_arrive_as_the_bytes_that_were_sent(assembly: Assembly) -> None:
+    api = assembly.properties("AWS::ApiGateway::RestApi")["HttpApiRestApi"]
+
+    assert api["BinaryMediaTypes"] == ["*/*"]
+    assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+
+
+def test_api_keeps_its_address(assembly: Assembly) -> None:
+    """SDKs in other people's products hold this API's host name: a changed logical id would make a new one."""
+    resources = assembly.template("stateless")["Resources"]
+
+    assert [name for name, each in resources.items() if each["Type"] == "AWS::ApiGateway::RestApi"] == [
+        "HttpApiRestApi4A32FAFC"
+    ]
+
+
+def test_stage_is_v1_throttled_and_logs_neither_address_nor_query(assembly: Assembly, stage: Stage) -> None:
+    [deployed] = assembly.properties("AWS::ApiGateway::Stage").values()
+    log_format = deployed["AccessLogSetting"]["Format"]
+
+    assert deployed["StageName"] == "v1"
+    [settings_of_all] = deployed["MethodSettings"]
+    assert settings_of_all["ThrottlingRateLimit"] == stage.api_requests_per_second
+    assert settings_of_all["ThrottlingBurstLimit"] == stage.api_burst
+    assert settings_of_all["DataTraceEnabled"] is False
+    assert "$context.requestId" in log_format
+    assert "sourceIp" not in log_format
+    assert "$context.path" not in log_format
+    assert assembly.show(deployed["AccessLogSetting"]["DestinationArn"]).endswith(":HttpApiAccessLog")
+
+
+def test_outputs_name_everything_that_a_user_needs(assembly: Assembly) -> None:
+    names = {name for stack in STACKS for name in assembly.template(stack)["Outputs"]}
+
+    assert names >= {
+        *("ApiId", "ApiUrl", "TableName", "RulesetParameter", "WriteKeysParameter", "BusName"),
+        *("EventsQueueUrl", "EventsDlqUrl", "ChangesQueueUrl", "ChangesDlqUrl", "AlertsTopicArn", "OpsTopicArn"),
+        *(f"{name}{suffix}" for name in SETTINGS for suffix in ("Function", "LogGroup")),
+    }

@@ -1,0 +1,215 @@
+"""A batch of messages against the in-memory store: what is scored, what is announced, what is tried again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from leadscore import Ruleset, parse_ruleset
+from leadscore.core.scoring import score_events
+from leadscore.usecases.batches import Outcome, score_batch
+from leadscore.usecases.records import LeadCommit, VersionConflictError
+from leadscore.usecases.standing import read_lead
+from tests.contract.memory_store import MemoryStore
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RULES = parse_ruleset(
+    {
+        "goal": {"event": ["Subscription Started"]},
+        "tiers": [{"name": "hot", "from": 50}, {"name": "warm", "from": 25}, {"name": "cold"}],
+        "groups": {"engagement": {"max": 100, "half_life": "30d"}},
+        "criteria": [
+            {"id": "executive", "group": "fit", "traits": {"title": [{"prefix": "VP"}]}, "points": 20},
+            {
+                "id": "large",
+                "group": "fit",
+                "traits": {"account": {"employees": [{"numeric": [">", 99]}]}},
+                "points": 8,
+            },
+            {"id": "trial", "group": "engagement", "event": {"event": ["Trial Started"]}, "points": 40},
+        ],
+        "alerts": {"tier": "hot", "rearm_below": 40, "cooldown": "7d"},
+    }
+)
+
+
+class Queue:
+    """Where changes are handed on; refuses while `down`."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        self.down = False
+
+    def send_all(self, bodies: Sequence[str]) -> None:
+        if self.down:
+            raise ConnectionError("the queue is down")
+        self.bodies += bodies
+
+
+class Contended(MemoryStore):
+    """Loses the first `losses` commits to another writer."""
+
+    def __init__(self, losses: int) -> None:
+        super().__init__()
+        self.losses = losses
+
+    def commit(self, commit: LeadCommit) -> None:
+        if self.losses:
+            self.losses -= 1
+            raise VersionConflictError("lost")
+        super().commit(commit)
+
+
+def make_event(message: str, kind: str, lead: str = "ada", age_days: float = 0, **more: object) -> dict[str, object]:
+    at = (NOW - timedelta(days=age_days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"messageId": message, "type": kind, "timestamp": at, "receivedAt": at, "userId": lead, **more}
+
+
+def from_ingest(event: dict[str, object]) -> str:
+    return json.dumps({"event": event, "source": "web"})
+
+
+def run(store: MemoryStore, queue: Queue, *bodies: str, rules: Ruleset = RULES, now: datetime = NOW) -> Outcome:
+    records = [{"messageId": f"sqs-{i}", "body": body} for i, body in enumerate(bodies)]
+    return score_batch(store, queue, rules, records, lambda: now)
+
+
+TITLE = make_event("m1", "identify", traits={"title": "VP Sales"})
+TRIAL = make_event("m2", "track", event="Trial Started")
+
+
+def test_events_of_one_batch_are_one_write_of_the_lead() -> None:
+    store, queue = MemoryStore(), Queue()
+    outcome = run(store, queue, from_ingest(TITLE), from_ingest(TRIAL))
+    assert (outcome.scored, outcome.retry) == (2, [])
+    assert (store.leads["ada"].version, store.leads["ada"].tier) == (1, "hot")
+    assert queue.bodies == ['{"lead": "ada"}']
+    [change] = store.pending("ada")
+    assert (change.alert, change.tier, change.previous_tier, change.score) == (True, "hot", "cold", 60.0)
+    assert [reason["criterion"] for reason in change.reasons] == ["trial", "executive"]
+
+
+def test_stored_score_is_the_pure_function_of_the_events() -> None:
+    store, queue = MemoryStore(), Queue()
+    events = [TITLE, TRIAL, make_event("m3", "track", age_days=30, event="Trial Started")]
+    for event in reversed(events):
+        run(store, queue, from_ingest(event), from_ingest(TITLE))
+    view = read_lead(store, RULES, "ada", NOW)
+    assert view is not None
+    assert view.score.to_dict() == score_events(RULES, events, NOW).to_dict()
+
+
+def test_a_redelivery_writes_nothing_but_hands_on_what_is_pending() -> None:
+    store, queue = MemoryStore(), Queue()
+    run(store, queue, from_ingest(TITLE), from_ingest(TRIAL))
+    before = store.leads["ada"]
+    outcome = run(store, queue, from_ingest(TRIAL))
+    assert (outcome.retry, store.leads["ada"]) == ([], before)
+    assert queue.bodies == ['{"lead": "ada"}'] * 2
+    store.clear_pending("ada", [change.id for change in before.pending])
+    run(store, queue, from_ingest(TRIAL))
+    assert len(queue.bodies) == 2
+
+
+def test_what_another_worker_is_about_to_announce_is_left_to_it() -> None:
+    store, queue = MemoryStore(), Queue()
+    run(store, queue, from_ingest(TITLE), from_ingest(TRIAL))
+    run(store, queue, from_ingest(make_event("m3", "identify", traits={"name": "Ada"})))
+    assert queue.bodies == ['{"lead": "ada"}']
+
+
+def test_an_event_that_touches_nothing_leaves_the_lead_alone() -> None:
+    store, queue = MemoryStore(), Queue()
+    run(store, queue, from_ingest(make_event("m9", "page", properties={"path": "/"})))
+    assert store.leads == {}
+    assert len(store.load_events("ada")) == 1
+
+
+def test_poison_is_retried_alone_with_its_reason() -> None:
+    store, queue = MemoryStore(), Queue()
+    no_id = json.dumps(
+        {"detail-type": "x", "source": "app.web", "id": "1", "time": "2026-03-01T00:00:00Z", "detail": {}}
+    )
+    outcome = run(store, queue, "{", '{"event": {}}', '"text"', no_id, from_ingest(TRIAL))
+    assert outcome.retry == ["sqs-0", "sqs-1", "sqs-2", "sqs-3"]
+    assert [failure.code for failure in outcome.failures][:3] == ["invalid_json", "unknown_message", "unknown_message"]
+    assert store.leads["ada"].tier == "warm"
+
+
+def test_changes_that_cannot_be_handed_on_are_tried_again() -> None:
+    store, queue = MemoryStore(), Queue()
+    queue.down = True
+    outcome = run(store, queue, from_ingest(TITLE), from_ingest(TRIAL))
+    assert (outcome.retry, outcome.scored) == (["sqs-0", "sqs-1"], 0)
+    queue.down = False
+    assert run(store, queue, from_ingest(TITLE), from_ingest(TRIAL)).retry == []
+    assert queue.bodies == ['{"lead": "ada"}']
+
+
+@pytest.mark.parametrize(("losses", "retry"), [(3, []), (100, ["sqs-0"])])
+def test_a_lost_race_is_run_again_and_then_left_to_the_queue(losses: int, retry: list[str]) -> None:
+    store, queue = Contended(losses), Queue()
+    assert run(store, queue, from_ingest(TRIAL)).retry == retry
+    assert ("ada" in store.leads) == (not retry)
+
+
+def test_leads_of_a_batch_stand_alone() -> None:
+    store, queue = MemoryStore(), Queue()
+    store.leads["bob"] = "not a lead"  # type: ignore[assignment]
+    outcome = run(
+        store, queue, from_ingest(make_event("b1", "track", "bob", event="Trial Started")), from_ingest(TRIAL)
+    )
+    assert outcome.retry == ["sqs-0"]
+    assert store.leads["ada"].tier == "warm"
+
+
+def test_a_drop_by_time_is_told_before_the_rise_and_rearms() -> None:
+    store, queue = MemoryStore(), Queue()
+    run(store, queue, from_ingest(TITLE), from_ingest(TRIAL))
+    later = NOW + timedelta(days=60)
+    again = make_event("m5", "track", age_days=-60, event="Trial Started")
+    run(store, queue, from_ingest(again), now=later)
+    told = [(change.cause, change.previous_tier, change.tier, change.alert) for change in store.pending("ada")]
+    assert told[0] == ("events", "cold", "hot", True)
+    assert set(told[1:]) == {("time", "hot", "warm", False), ("events", "warm", "hot", True)}
+
+
+def test_a_changed_ruleset_replays_the_log_and_alerts_nobody() -> None:
+    store, queue = MemoryStore(), Queue()
+    page = make_event("m3", "page", properties={"path": "/pricing"})
+    run(store, queue, from_ingest(page), from_ingest(TITLE))
+    assert store.leads["ada"].tier == "cold"
+    document = json.loads(RULES.document)
+    document["criteria"].append(
+        {"id": "pricing", "group": "engagement", "event": {"properties": {"path": ["/pricing"]}}, "points": 45}
+    )
+    newer = parse_ruleset(document)
+    run(store, queue, from_ingest(make_event("m4", "identify", traits={"name": "Ada"})), rules=newer)
+    assert store.leads["ada"].tier == "hot"
+    assert [(change.cause, change.alert) for change in store.pending("ada")] == [("ruleset", False)]
+
+
+def test_a_conversion_is_announced_once() -> None:
+    store, queue = MemoryStore(), Queue()
+    for message in ("g1", "g2"):
+        run(store, queue, from_ingest(make_event(message, "track", event="Subscription Started")))
+    assert [change.kind for change in store.pending("ada")] == ["conversion"]
+
+
+def test_account_traits_count_for_its_leads() -> None:
+    store, queue = MemoryStore(), Queue()
+    run(store, queue, from_ingest(make_event("g1", "group", "bob", groupId="acme", traits={"employees": 300})))
+    run(store, queue, from_ingest(make_event("g2", "group", groupId="acme", traits={})))
+    view = read_lead(store, RULES, "ada", NOW)
+    assert view is not None
+    assert view.score.groups["fit"] == 8.0
+
+
+def test_more_events_than_a_transaction_takes_are_all_applied() -> None:
+    store, queue = MemoryStore(), Queue()
+    events = [make_event(f"m{i}", "track", age_days=i / 100, event="Trial Started") for i in range(120)]
+    outcome = run(store, queue, *map(from_ingest, events))
+    assert (outcome.scored, len(store.load_events("ada"))) == (120, 120)
