@@ -574,13 +574,12 @@ def tier_of(document: Document, total: Fraction) -> str:
 
 
 def coverage(document: Document, traits: Mapping[str, Any]) -> Fraction:
+    """The share of the points of the fit criteria on traits that can be judged: all fields known, or they match."""
     model = [c for c in document["criteria"] if "traits" in c and "points" in c and group_of(c) == "fit"]
     weight = sum(abs(c["points"]) for c in model)
     present = {leaf.path for leaf in leaves_of(traits)}
-    known = sum(
-        abs(c["points"]) for c in model if paths_read(c["traits"]) <= present or pattern_holds(c["traits"], traits)
-    )
-    return Fraction(known, weight) if weight else Fraction(1)
+    judged = [c for c in model if paths_read(c["traits"]) <= present or pattern_holds(c["traits"], traits)]
+    return Fraction(sum(abs(c["points"]) for c in judged), weight) if weight else Fraction(1)
 
 
 def conversion(document: Document, events: Sequence[Occurrence]) -> int | None:

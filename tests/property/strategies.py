@@ -545,9 +545,13 @@ def matching_event(draw: st.DrawFn, pattern: JsonObject) -> JsonObject:
 def matching_traits(draw: st.DrawFn, pattern: JsonObject) -> JsonObject:
     """An event with traits that satisfy the part of a trait pattern that one event can."""
     traits = draw(satisfying(pattern))
-    if "account" not in traits:
-        return {"type": "identify", "userId": "u1", "traits": traits}
-    account = traits["account"] if isinstance(traits["account"], dict) else {}
+    of_account = "account" in traits
+    account = traits.get("account", traits) if isinstance(traits.get("account", traits), dict) else {}
+    if draw(rarely):
+        # The traits of the one said of the other: they must not count.
+        of_account = not of_account
+    if not of_account:
+        return {"type": "identify", "userId": "u1", "traits": account if "account" in traits else traits}
     return {"type": "group", "userId": "u1", "groupId": draw(pick("g1", "g1", "g2")), "traits": account}
 
 
@@ -631,3 +635,40 @@ def fading_cases(draw: st.DrawFn) -> Case:
         time += draw(steps(document))
         events.append({"messageId": f"m{number}", "timestamp": to_text(time), "type": "track", "event": name})
     return Case(document, events, to_datetime(time + draw(st.one_of(st.just(0), distances(document)))))
+
+
+@st.composite
+def excursion_cases(draw: st.DrawFn) -> Case:
+    """Points of both signs that fade at different paces: the total leaves a tier for a while and comes back to it."""
+    count = draw(pick(2, 2, 3, 4))
+    halvings = draw(distinct(count, *DURATIONS))
+    scored: list[JsonObject] = []
+    for number, (name, half_life) in enumerate(zip(EVENT_NAMES, halvings, strict=False)):
+        size = draw(positive_points)
+        points = size if number == 0 else -size if number == 1 else draw(pick(size, -size))
+        criterion = {"id": f"c{number}", "points": points, "half_life": half_life, "event": {"event": [name]}}
+        criterion["group"] = draw(pick("engagement", "engagement", "product"))
+        if draw(rarely):
+            criterion["within"] = draw(durations)
+        if draw(rarely):
+            criterion["max"] = draw(caps)
+        scored.append(criterion)
+    groups = {scored[0]["group"]: {"max": draw(caps)}} if draw(rarely) else {}
+    document: JsonObject = {"criteria": scored, "groups": groups, "total": {"min": -1000, "max": 1000}}
+    low, high = span(document)
+    bounds = draw(distinct(2, *(n / 32 for n in range(1, 32))))
+    places = sorted((round(low + (high - low) * share, 3) for share in bounds), reverse=True)
+    names = ["hot", "warm"]
+    tiers_of = [{"name": name, "from": bound} for name, bound in zip(names, places, strict=True)]
+    document["tiers"] = [*tiers_of, {"name": "cold"}]
+    start = to_millis(STARTS[0])
+    events = [
+        {
+            "messageId": f"m{number}",
+            "timestamp": to_text(start + draw(pick(0, 0, 999, 60_000))),
+            "type": "track",
+            "event": name,
+        }
+        for number, name in enumerate(EVENT_NAMES[:count])
+    ]
+    return Case(document, events, to_datetime(start + draw(pick(60_000, 60_001, 3_600_000))))

@@ -26,6 +26,7 @@ from tests.property.strategies import (
     contents,
     documents,
     event_patterns,
+    excursion_cases,
     fading_cases,
     milliseconds,
     positive_points,
@@ -308,7 +309,7 @@ def test_no_later_total_exceeds_the_ceiling(case: Case, later: list[int]) -> Non
         assert leadscore.score_events(ruleset, events, later_than(case.at, pause)).total <= score.ceiling
 
 
-@given(any_case, st.lists(st.floats(0, 1), max_size=8))
+@given(st.one_of(any_case, excursion_cases()), st.lists(st.floats(0, 1), max_size=8))
 def test_the_next_change_of_tier_is_where_it_says(case: Case, shares: list[float]) -> None:
     """The tier is another at that instant and not a millisecond, nor any sampled time, earlier."""
     ruleset = ruleset_of(case)
@@ -334,7 +335,7 @@ def test_the_next_change_of_tier_is_where_it_says(case: Case, shares: list[float
             assert tier_at(ruleset, events, instant) == tier, instant
 
 
-@given(any_case)
+@given(st.one_of(cases(), fading_cases(), excursion_cases(), excursion_cases()))
 def test_the_next_change_of_tier_is_the_oracles(case: Case) -> None:
     at = to_millis(case.at)
     found = leadscore.score_events(ruleset_of(case), case.events, case.at).next_change_at
@@ -482,6 +483,41 @@ def test_the_explanation_is_the_oracles(case: Case) -> None:
     for criterion, reason in missed.items():
         event(f"missed: {reason}")
         assert criterion in gates or reason in expected.missed[criterion]
+
+
+@given(
+    st.integers(2040, 2056),
+    st.sampled_from(["x", "é", "\U0001f600", '"', "\n"]),
+    st.sampled_from(["text", "list", "object"]),
+    st.booleans(),
+)
+def test_a_trait_counts_up_to_its_largest_size(size: int, filler: str, shape: str, account: bool) -> None:
+    """2048 bytes of canonical JSON are known, and with one more the trait is as good as removed."""
+    around = {"text": "", "list": [""], "object": {"deep": ""}}[shape]
+    frame = len(oracle.canonical(around))
+    each = len(oracle.canonical(filler).encode()) - 2
+    long = filler * ((size - frame) // each) + "x" * ((size - frame) % each)
+    value: Any = {"text": long, "list": [long], "object": {"deep": long}}[shape]
+    assert len(oracle.canonical(value).encode()) == size
+    clauses: Any = {"deep": [{"exists": True}]} if shape == "object" else [{"exists": True}]
+    traits = {"account": {"plan": clauses}} if account else {"plan": clauses}
+    criterion = {"id": "planned", "group": "fit", "traits": traits, "points": 10}
+    document = {"tiers": [{"name": "hot", "from": 5}, {"name": "cold"}], "criteria": [criterion]}
+    kind = {"type": "group", "groupId": "g1"} if account else {"type": "identify"}
+    small: Any = {"text": "small", "list": ["small"], "object": {"deep": "small"}}[shape]
+    events = [
+        {
+            "messageId": f"m{n}",
+            "timestamp": f"2024-02-29T00:00:0{n}.000Z",
+            "userId": "u1",
+            "traits": {"plan": v},
+            **kind,
+        }
+        for n, v in enumerate([small, value])
+    ]
+    score = leadscore.score_events(leadscore.parse_ruleset(document), events, datetime(2024, 3, 1, tzinfo=UTC))
+    assert score.tier == ("hot" if size <= 2048 else "cold")
+    assert score.coverage == (1.0 if size <= 2048 else 0.0)
 
 
 @given(documents())

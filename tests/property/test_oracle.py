@@ -274,6 +274,15 @@ def test_traits_of_the_newest_value_count_and_unknown_ones_lower_the_coverage() 
     assert score.coverage == Fraction(3, 4)
 
 
+def test_a_criterion_that_matches_by_one_of_two_fields_is_covered_without_the_other() -> None:
+    either = {"$or": [{"title": ["ceo"]}, {"seats": [5]}]}
+    criteria = [{"id": "either", "group": "fit", "traits": either, "points": 10}]
+    document = {"tiers": [{"name": "cold"}], "criteria": criteria}
+    identify = {"messageId": "1", "timestamp": NOON, "type": "identify"}
+    assert oracle.score(document, [{**identify, "traits": {"title": "ceo"}}], NOON_MILLIS).coverage == 1
+    assert oracle.score(document, [{**identify, "traits": {"title": "cfo"}}], NOON_MILLIS).coverage == 0
+
+
 def test_next_change_by_decay_is_the_millisecond_after_the_bound_is_left() -> None:
     # 8 * 2 ** (-age / 1 day) falls below 4 just after one day.
     document = one_criterion(half_life="1d") | {"tiers": [{"name": "hot", "from": 4}, {"name": "cold"}]}

@@ -157,12 +157,20 @@ def test_arrays_match_by_element_and_objects_in_them_as_wholes(document: object,
         ({"a": {"b": {"c": [1], "d": [2]}, "e": [3]}}, {"a": [{"b": [{"c": 1, "d": 2}]}, {"e": 3}]}, False),
         ({"a": {"b": {"c": [1]}, "e": {"c": [2]}}}, {"a": {"b": [{"c": 1}], "e": [{"c": 9}, {"c": 2}]}}, True),
         ({"a": ["x"], "$or": [{"a": {"b": [1]}}, {"z": [1]}]}, {"a": ["x", {"b": 1}]}, True),
+        ({"a": ["x"], "$or": [{"a": {"b": [1]}}, {"z": [1]}]}, {"a": ["x", [[{"b": 1}]]]}, True),
+        ({"a": ["x"], "$or": [{"a": {"b": [1]}}, {"z": [1]}]}, {"a": [["x"], [[{"b": 1}]]]}, False),
         ({"a": ["x"], "$or": [{"a": ["y"]}, {"z": [1]}]}, {"a": ["y", "x"]}, True),
         ({"a": ["x"], "$or": [{"a": ["y"]}, {"z": [1]}]}, {"a": [["y"], ["x"]]}, False),
     ],
 )
 def test_nested_arrays_and_mixed_fields(document: object, event: Json, expected: bool) -> None:
     assert matches(document, event) is expected
+
+
+def test_an_element_without_a_field_does_not_make_the_field_absent() -> None:
+    match_bits = Matcher(compiled({"items": {"gift": [{"exists": False}]}}, {"items": {"sku": ["a"]}})).match_bits
+    assert match_bits(PURCHASE) == 0b10
+    assert match_bits({"items": [{"sku": "a"}, {"sku": "b"}]}) == 0b11
 
 
 def test_bits_follow_the_order_of_the_patterns_whatever_their_combinations() -> None:
@@ -212,6 +220,37 @@ def test_the_branch_of_each_kind_of_event_reads_all_that_matters_to_it(event: Js
     patterns = compiled(*KINDS)
     assert Matcher(patterns).match_bits(event) == expected
     assert BulkMatcher(patterns).match_bits(json.dumps(event)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "alternative"),
+    [
+        (None, None),
+        (True, True),
+        (False, False),
+        (7, 7),
+        (9.5, {"numeric": [">", 8]}),
+        ("other", {"anything-but": ["page", "track"]}),
+        ("other", {"prefix": "oth"}),
+        ("other", {"equals-ignore-case": "OTHER"}),
+        ("page", {"wildcard": "p*"}),
+    ],
+)
+def test_a_kind_of_event_without_a_branch_of_its_own_is_read_too(kind: object, alternative: object) -> None:
+    patterns = compiled({"type": ["page"]}, {"type": ["track"]}, {"type": [alternative], "f": ["x"], "o": {"g": ["y"]}})
+    for matcher in (Matcher(patterns).match_bits, lambda event: BulkMatcher(patterns).match_bits(json.dumps(event))):
+        first = int(kind == "page")
+        assert matcher({"type": kind, "f": "x", "o": {"g": "y"}}) == 0b100 | first
+        assert matcher({"type": kind, "f": "x", "o": {"g": "z"}}) == first
+        assert matcher({"type": kind, "f": "z", "o": {"g": "y"}}) == first
+        assert matcher({"f": "x", "o": {"g": "y"}}) == 0
+
+
+def test_an_event_without_its_kind_is_read_too() -> None:
+    absent = {"type": [{"exists": False}], "f": ["x"]}
+    match_bits = Matcher(compiled({"type": ["page"]}, {"type": ["track"]}, absent)).match_bits
+    assert match_bits({"f": "x"}) == 0b100
+    assert match_bits({"f": "y"}) == 0
 
 
 def refuse(_event: Mapping[str, object]) -> Never:

@@ -270,8 +270,7 @@ class _Parser:
             except OverflowError:
                 number = inf
             if isfinite(number):
-                # A negative zero would make two equal tests look different.
-                return number + 0.0
+                return number
         self._refuse(path, "must be a number that a double can hold", value)
         return None
 

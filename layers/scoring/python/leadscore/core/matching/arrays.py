@@ -54,7 +54,7 @@ class _Scope:
 def match_exactly(event: Mapping[str, object], root: PathNode, indexes: Sequence[FieldIndex], every: Bits) -> Bits:
     """Return the conjunctions that `event` satisfies.
 
-    Arrays nested directly in each other deeper than MAX_ARRAY_DEPTH have no leaves.
+    What lies in more than MAX_ARRAY_DEPTH arrays at once is not looked at.
     """
     scope = _Scope()
     _gather(root, event, scope, indexes, 0)

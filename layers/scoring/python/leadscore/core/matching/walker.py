@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leadscore.core.matching.arrays import PathNode
-from leadscore.core.matching.effects import Bits
+from leadscore.core.matching.effects import Bits, union
 from leadscore.core.matching.fields import ABSENT, AnswerTable, FieldIndex
 
 Walker = Callable[[Mapping[str, object]], Bits]
@@ -92,7 +92,7 @@ class _Source:
         for name, child in root.children.items():
             for number in child.fields[:1]:
                 index = self._indexes[number]
-                if not child.children and index.reads_texts_whole and 1 < len(index.texts) <= _MOST_BRANCHES:
+                if index.reads_texts_whole and 1 < len(index.texts) <= _MOST_BRANCHES:
                     found = max(found or (0, "", 0), (index.used.bit_count(), name, number))
         return None if found is None else (found[1], found[2])
 
@@ -106,9 +106,7 @@ class _Source:
             self._write(3, f"bits = {bits:#x}")
             self._write_fields(root, "opened", 3, bits, number)
             word = "elif"
-        alive = index.other | index.absent | index.null | index.true | index.false
-        for bits in index.numbers.values():
-            alive |= bits
+        alive = union((index.other, index.absent, index.null, index.true, index.false, *index.line.answers))
         self._write(2, "else:")
         self._write_answer(number, "kind", 3, "bits = ")
         self._write_fields(root, "opened", 3, alive, number)
@@ -125,12 +123,12 @@ class _Source:
 
     def _write_child(self, name: str, child: PathNode, opened: str, indent: int, alive: Bits) -> None:
         below = [n for n in child.below if n not in child.fields and self._indexes[n].used & alive]
-        used, absent = 0, -1
-        for number in below:
-            used |= self._indexes[number].used & alive
-            absent &= self._indexes[number].absent
         if not below:
             return
+        used = union(self._indexes[number].used for number in below) & alive
+        absent = alive
+        for number in below:
+            absent &= self._indexes[number].absent
         self._variables += 1
         value, inner = f"value{self._variables}", f"opened{self._variables}"
         if used.bit_count() <= _FEW:

@@ -1,0 +1,72 @@
+"""Announcing: what was accepted is forgotten, what was not stays, and a crash in between repeats under the same id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from leadscore.core.changes import Change
+from leadscore.usecases.announcing import announce_pending
+from tests.unit.test_messages import CHANGE
+
+QUIET = replace(CHANGE, id="c2", tier="warm", alert=False)
+
+
+class Pending:
+    """The store's pending changes; `crashes` is how often clearing dies before it is done."""
+
+    def __init__(self, *changes: Change, crashes: int = 0) -> None:
+        self.changes = {change.id: change for change in changes}
+        self.crashes = crashes
+
+    def pending(self, lead: str) -> tuple[Change, ...]:
+        assert lead == "user-1"
+        return tuple(self.changes.values())
+
+    def clear_pending(self, lead: str, ids: Sequence[str]) -> None:
+        assert lead == "user-1"
+        if self.crashes:
+            self.crashes -= 1
+            raise TimeoutError
+        for one in ids:
+            self.changes.pop(one, None)
+
+
+class Way:
+    """A way out that refuses the first `refusals` announcements."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.heard: list[str] = []
+        self.refusals = refusals
+
+    def announce(self, change: Change) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise ConnectionError
+        self.heard.append(change.id)
+
+
+def test_people_hear_alerts_and_machines_hear_all() -> None:
+    store, people, machines = Pending(CHANGE, QUIET), Way(), Way()
+    assert announce_pending(store, people, machines, "user-1") == [CHANGE, QUIET]
+    assert (people.heard, machines.heard, store.changes) == (["c1"], ["c1", "c2"], {})
+
+
+def test_what_a_way_refuses_stays_pending_and_is_sent_by_the_next_try() -> None:
+    store, people, machines = Pending(CHANGE, QUIET), Way(), Way(refusals=1)
+    with pytest.raises(ConnectionError):
+        announce_pending(store, people, machines, "user-1")
+    assert set(store.changes) == {"c1", "c2"}
+    announce_pending(store, people, machines, "user-1")
+    assert (set(machines.heard), store.changes) == ({"c1", "c2"}, {})
+
+
+def test_a_crash_before_forgetting_repeats_the_same_id_once() -> None:
+    store, people, machines = Pending(CHANGE, crashes=1), Way(), Way()
+    with pytest.raises(TimeoutError):
+        announce_pending(store, people, machines, "user-1")
+    announce_pending(store, people, machines, "user-1")
+    assert people.heard == machines.heard == ["c1", "c1"]
+    assert announce_pending(store, people, machines, "user-1") == []
