@@ -161,7 +161,7 @@ def _state_text(ruleset: Ruleset, events: int) -> bytes:
 
 IMPORT = {
     "nothing": "pass",
-    "leadscore": "import leadscore",
+    "leadscore": "from leadscore import match, parse_ruleset, score_events",
     "boto3 and a client": "import boto3; boto3.client('dynamodb', region_name='eu-west-1')",
 }
 PROBE = """

@@ -98,7 +98,19 @@ def test_a_gzip_body_is_inflated_as_a_rest_api_does(stack: Stack) -> None:
     assert (status, answer["success"], answer.get("rejected", [])) == (200, True, [])
 
 
-def test_reading_without_a_signature_is_refused_in_the_form_that_sdks_read(stack: Stack) -> None:
+@pytest.mark.parametrize("path", ["leads", "leads/somebody", "no-such-path"])
+def test_reading_without_a_signature_is_refused_in_the_form_that_sdks_read(stack: Stack, path: str) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        opener.open(f"{stack.names.api}/{path}", timeout=30)
+    with refused.value as answer:
+        body = json.loads(answer.read())
+    assert answer.code == 403
+    assert body["code"]
+    assert body["message"]
+
+
+def test_reading_with_a_signature_that_nobody_has_is_refused(stack: Stack) -> None:
     with (
         ApiClient(stack.names.api, stack.names.region, Credentials("unknown", "unknown")) as stranger,
         pytest.raises(ApiError) as refused,

@@ -375,7 +375,7 @@ def documents(draw: st.DrawFn, points: st.SearchStrategy[int] = all_points) -> J
     first = draw(criteria("c0", positive_points))
     rest = [draw(criteria(f"c{n}", points)) for n in range(1, count)]
     scored = draw(st.permutations([first, *rest]))
-    gated = [draw(gates("gate"))] if draw(rarely) else []
+    gated = [draw(gates(f"gate{n}")) for n in range(draw(pick(0, 0, 0, 0, 1, 2)))]
     document: JsonObject = {"criteria": [*scored, *gated], "groups": {}}
     for name in GROUPS:
         group: JsonObject = {}
@@ -507,10 +507,13 @@ ALPHABET: list[Any] = [
 
 @st.composite
 def satisfying(draw: st.DrawFn, pattern: JsonObject) -> JsonObject:
-    """A document with a value for every clause of one way to satisfy the pattern."""
+    """A document with a value for every clause of one way to satisfy the pattern, or nearly so."""
     found: JsonObject = {}
     for path, alternatives in draw(st.sampled_from(oracle.conjunctions(pattern))):
         values = [v for v in ALPHABET if any(oracle.value_matches(a, v) for a in alternatives)]
+        if values and draw(rarely):
+            # As likely as not a near miss: on the wrong side of a bound, or the other case.
+            values = [v for v in ALPHABET if type(v) is type(values[0])]
         if values and (oracle.ABSENT not in alternatives or draw(st.booleans())):
             value = draw(pick(*values))
             shape = draw(pick("alone", "alone", "in a list", "among others"))
@@ -564,6 +567,8 @@ def contents_for(draw: st.DrawFn, document: JsonObject) -> list[JsonObject]:
             found.append(draw(matching_event(criterion["event"])))
         if "traits" in criterion:
             found.append(draw(matching_traits(criterion["traits"])))
+            if draw(sometimes):
+                found.append({**found[-1], "traits": dict.fromkeys(found[-1]["traits"])})
     if "goal" in document:
         found.append(draw(matching_event(document["goal"])))
     return found
@@ -638,6 +643,36 @@ def fading_cases(draw: st.DrawFn) -> Case:
 
 
 @st.composite
+def threshold_cases(draw: st.DrawFn) -> Case:
+    """One or two thresholded criteria, or gates, and events that are all theirs, around midnight and window edges."""
+    scored: list[JsonObject] = []
+    for number in range(draw(pick(1, 2))):
+        criterion: JsonObject = {"id": f"c{number}", "group": "product", "points": draw(positive_points)}
+        criterion["event"] = {"event": ["Feature Used"]}
+        maybe(draw, criterion, "within", durations)
+        maybe(draw, criterion, "half_life", durations)
+        add_threshold(draw, criterion)
+        if number > 0 and draw(sometimes):
+            criterion = {key: criterion[key] for key in criterion if key not in {"points", "half_life", "limit"}}
+            criterion["disqualify"] = True
+        scored.append(criterion)
+    document: JsonObject = {"criteria": scored, "groups": {}}
+    low, high = span(document)
+    document["tiers"] = draw(tiers(low, high, [scored[0]["points"]]))
+    measured = st.fixed_dictionaries(
+        {}, optional={"minutes": pick(0.1, 0.2, 1, 5), "feature": pick("a", "b", "c", 1, 1.0)}
+    )
+    pauses = st.one_of(pick(0, 1, 999), distances(document), pick(UNITS["d"] - 1, UNITS["d"], UNITS["d"] + 1))
+    time = to_millis(draw(pick(*STARTS)))
+    events: list[JsonObject] = []
+    for number in range(draw(pick(2, 3, 4, 5, 6, 8))):
+        time += draw(pauses)
+        body = {"type": "track", "event": "Feature Used", "properties": draw(st.one_of(measured, measured, measurable))}
+        events.append({"messageId": f"m{number}", "timestamp": to_text(time), **body})
+    return Case(document, events, to_datetime(time + draw(st.one_of(st.just(0), distances(document)))))
+
+
+@st.composite
 def excursion_cases(draw: st.DrawFn) -> Case:
     """Points of both signs that fade at different paces: the total leaves a tier for a while and comes back to it."""
     count = draw(pick(2, 2, 3, 4))
@@ -648,9 +683,9 @@ def excursion_cases(draw: st.DrawFn) -> Case:
         points = size if number == 0 else -size if number == 1 else draw(pick(size, -size))
         criterion = {"id": f"c{number}", "points": points, "half_life": half_life, "event": {"event": [name]}}
         criterion["group"] = draw(pick("engagement", "engagement", "product"))
-        if draw(rarely):
+        if draw(sometimes):
             criterion["within"] = draw(durations)
-        if draw(rarely):
+        if draw(sometimes):
             criterion["max"] = draw(caps)
         scored.append(criterion)
     groups = {scored[0]["group"]: {"max": draw(caps)}} if draw(rarely) else {}

@@ -30,6 +30,7 @@ from tests.property.strategies import (
     fading_cases,
     milliseconds,
     positive_points,
+    threshold_cases,
     to_datetime,
     to_millis,
     to_text,
@@ -37,7 +38,7 @@ from tests.property.strategies import (
 
 FIRST = to_millis(datetime(1, 1, 1, tzinfo=UTC))
 
-any_case = st.one_of(cases(), cases(), fading_cases())
+any_case = st.one_of(cases(), cases(), fading_cases(), threshold_cases())
 
 
 def ruleset_of(case: Case) -> Ruleset:
@@ -335,7 +336,7 @@ def test_the_next_change_of_tier_is_where_it_says(case: Case, shares: list[float
             assert tier_at(ruleset, events, instant) == tier, instant
 
 
-@given(st.one_of(cases(), fading_cases(), excursion_cases(), excursion_cases()))
+@given(st.one_of(cases(), fading_cases(), threshold_cases(), excursion_cases(), excursion_cases()))
 def test_the_next_change_of_tier_is_the_oracles(case: Case) -> None:
     at = to_millis(case.at)
     found = leadscore.score_events(ruleset_of(case), case.events, case.at).next_change_at

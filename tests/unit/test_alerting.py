@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from leadscore.core.alerting import AlertMemory, Standing, decide_alert
+from leadscore.core.alerting import AlertDecision, AlertMemory, Standing, decide_alert
 from leadscore.core.instants import DAY
 from leadscore.core.ruleset import DISQUALIFIED, AlertPolicy, Tier
 
@@ -37,6 +37,13 @@ STORIES = {
         Step(0, 50, TOLD, "entered hot"),
         Step(10, 45, SILENT, "did not enter hot"),
         Step(20, 55, SILENT, "has not been below 40 since the last alert"),
+        Step(30, 45, SILENT, "did not enter hot"),
+        Step(40, 55, SILENT, "has not been below 40 since the last alert"),
+    ],
+    "the re-arm line itself does not re-arm": [
+        Step(0, 50, TOLD, "entered hot"),
+        Step(10, 40, SILENT, "did not enter hot"),
+        Step(20, 55, SILENT, "has not been below 40 since the last alert"),
     ],
     "cooling below the line re-arms": [
         Step(0, 50, TOLD, "entered hot"),
@@ -44,9 +51,16 @@ STORIES = {
         Step(20, 55, TOLD, "entered hot"),
     ],
     "re-armed, but within the cooldown": [
-        Step(0, 50, TOLD, "entered hot"),
-        Step(1, 10, SILENT, "did not enter hot"),
-        Step(6.9, 55, SILENT, "within the cooldown of the last alert"),
+        Step(100, 50, TOLD, "entered hot"),
+        Step(101, 10, SILENT, "did not enter hot"),
+        Step(106.9, 55, SILENT, "within the cooldown of the last alert"),
+    ],
+    "what the cooldown silenced is told of the next time": [
+        Step(100, 50, TOLD, "entered hot"),
+        Step(101, 10, SILENT, "did not enter hot"),
+        Step(102, 55, SILENT, "within the cooldown of the last alert"),
+        Step(108, 45, SILENT, "did not enter hot"),
+        Step(109, 55, TOLD, "entered hot"),
     ],
     "the cooldown's end is its first free instant": [
         Step(0, 50, TOLD, "entered hot"),
@@ -85,6 +99,12 @@ def test_a_lead_that_stops_being_disqualified_enters() -> None:
     assert decision.fires
 
 
-def test_without_a_policy_nobody_is_told() -> None:
-    decision = decide_alert(None, TIERS, AlertMemory(), Standing("cold", 0), Standing("hot", 60), 0)
-    assert (decision.fires, decision.reason) == (False, "no alert policy")
+def test_without_a_policy_nobody_is_told_and_nothing_is_forgotten() -> None:
+    memory = AlertMemory(armed=False, last_alert=5 * DAY)
+    decision = decide_alert(None, TIERS, memory, Standing("cold", 0), Standing("hot", 60), 9 * DAY)
+    assert decision == AlertDecision(fires=False, reason="no alert policy", memory=memory)
+
+
+def test_an_alert_is_remembered_and_disarms() -> None:
+    decision = decide_alert(POLICY, TIERS, AlertMemory(), Standing("cold", 0), Standing("hot", 60), 9 * DAY)
+    assert decision.memory == AlertMemory(armed=False, last_alert=9 * DAY)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
@@ -13,8 +13,11 @@ from moto import mock_aws
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from leadscore import parse_ruleset
+from leadscore import parse_ruleset, score_events
+from leadscore.core.explaining import explain_score
+from leadscore.core.instants import format_instant, from_datetime
 from leadscore_cli.main import app
+from leadscore_cli.sample_traffic import Fact, worked_example
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,9 +79,18 @@ def test_links_lead_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
 
 
-def test_worked_example_is_what_the_default_ruleset_gives() -> None:
+def test_explained_score_is_the_worked_example_under_the_default_ruleset() -> None:
     ruleset = parse_ruleset((ROOT / "infra" / "ruleset.yaml").read_text(encoding="utf-8"))
-    points = {criterion["id"]: criterion["points"] for criterion in json.loads(ruleset.document)["criteria"]}
-    shown = re.findall(r"^\s*\+(\d+)\.0 +(\S+) +\(", README, flags=re.MULTILINE)
-    assert {name: int(number) for number, name in shown} == {name: points[name] for _, name in shown}
-    assert sum(int(number) for number, _ in shown) == 53
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    events = [normalised(number, fact) for number, fact in enumerate(worked_example(now))]
+    score = score_events(ruleset, events, now)
+    assert score.total == 53
+    [shown] = blocks("text")
+    assert shown.splitlines() == explain_score(score)
+
+
+def normalised(number: int, fact: Fact) -> dict[str, object]:
+    said: dict[str, object] = {"traits" if fact.kind == "identify" else "properties": fact.content}
+    at = format_instant(from_datetime(fact.at))
+    named = {"event": fact.name} if fact.name else {}
+    return {"messageId": f"m{number}", "type": fact.kind, "timestamp": at, "userId": fact.lead, **said, **named}

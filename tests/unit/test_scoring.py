@@ -38,6 +38,7 @@ VISIT = "id: visit, group: engagement, event: {type: [page]}, points: 16"
 READ = "id: read, group: product, event: {event: [Read]}, points: 16"
 BOSS = "id: boss, group: fit, traits: {title: [CEO]}, points: 16"
 SIZE = "id: size, group: fit, traits: {account: {employees: [{numeric: ['>=', 100]}]}}, points: 16"
+FIRM = "id: firm, group: fit, traits: {company: {employees: [1]}}, points: 5"
 BOSS_VISIT = "id: boss-visit, group: engagement, event: {type: [page]}, traits: {title: [CEO]}, points: 16"
 
 TWO_VISITS = [visited("2026-03-01", "/"), visited("2026-03-11", "/")]
@@ -61,6 +62,7 @@ SCENARIOS: list[tuple[str, str, list[Event], str, float]] = [
     ("two visits under a limit of three", VISIT + ", limit: 3", TWO_VISITS, "2026-03-11", 32),
     ("an event that is not a visit", VISIT, [did("2026-03-01", "Read")], "2026-03-01", 0),
     ("a visit that is still to come", VISIT, TWO_VISITS[:1], "2026-02-28", 0),
+    ("a visit that is to come is told first", VISIT, TWO_VISITS[::-1], "2026-03-05", 16),
     ("points lost", VISIT.replace("16", "-16"), TWO_VISITS[:1], "2026-03-01", -16),
     # decay
     ("half of it after a half-life", VISIT + ", half_life: 10d", TWO_VISITS[:1], "2026-03-11", 8),
@@ -127,6 +129,13 @@ SCENARIOS: list[tuple[str, str, list[Event], str, float]] = [
         "the traits of an account that the lead has left",
         SIZE,
         [joined("2026-03-01", "corp", employees=300), joined("2026-03-02", "small", employees=3)],
+        "2026-03-03",
+        0,
+    ),
+    (
+        "the same, where nothing is known of the account it went to",
+        SIZE,
+        [joined("2026-03-01", "corp", employees=300), joined("2026-03-02", "small")],
         "2026-03-03",
         0,
     ),
@@ -266,6 +275,17 @@ def test_a_factor_says_which_cap_cut_how_much() -> None:
     assert cuts["d"] == {"criterion": 0.0, "group": 0.0, "total": 20.0}
 
 
+def test_a_cut_of_one_unit_is_taken_from_what_adds() -> None:
+    least = 2**-40
+    ruleset = rules(
+        "id: gain, group: fit, event: {event: [Gained]}, points: 20",
+        "id: loss, group: fit, event: {event: [Lost]}, points: -10",
+        groups=f"{{fit: {{max: {10 - least!r}}}}}",
+    )
+    result = score(ruleset, [did("2026-03-01", "Gained"), did("2026-03-01", "Lost")], "2026-03-01")
+    assert factor_points(result) == {"gain": 20 - least, "loss": -10}
+
+
 def test_factors_add_up_to_the_total_to_the_last_bit() -> None:
     chance = random.Random(3)
     criteria = [
@@ -352,6 +372,7 @@ def test_conversion_is_the_first_goal() -> None:
 )
 def test_coverage_is_the_share_of_fit_points_with_data(traits: dict[str, object], coverage: float) -> None:
     ruleset = rules(
+        "id: plan, group: product, traits: {plan: [pro]}, points: 100",
         "id: boss, group: fit, traits: {title: [CEO]}, points: 5",
         "id: firm, group: fit, traits: {company: {employees: [{numeric: ['>=', 9]}], country: [NZ]}}, points: -15",
         "id: owner, group: product, traits: {owner: [x]}, points: 100",
@@ -363,7 +384,8 @@ def test_coverage_is_the_share_of_fit_points_with_data(traits: dict[str, object]
 @pytest.mark.parametrize(("employees", "coverage"), [(300, 1.0), (3, 0.0)])
 def test_a_criterion_that_matches_by_one_of_two_fields_is_covered(employees: int, coverage: float) -> None:
     size = "{employees: [{numeric: ['>=', 100]}]}"
-    ruleset = rules(f"id: size, group: fit, traits: {{$or: [{{company: {size}}}, {{account: {size}}}]}}, points: 8")
+    either = f"id: size, group: fit, traits: {{$or: [{{company: {size}}}, {{account: {size}}}]}}, points: 8"
+    ruleset = rules(BOSS.replace("fit", "product"), either)
     told = said("2026-03-01", company={"employees": employees})
     assert score(ruleset, [told], "2026-03-01").coverage == coverage
 
@@ -383,6 +405,7 @@ def test_coverage_is_whole_without_fit_criteria() -> None:
         (BOSS, [said("2026-03-01", title="CTO")], "trait does not match"),
         (SIZE, [joined("2026-03-01", "corp")], "unknown trait"),
         (SIZE, [joined("2026-03-01", "corp", employees=3)], "trait does not match"),
+        (FIRM, [said("2026-03-01", company={"country": "NZ"})], "trait does not match"),
         (BOSS_VISIT, [said("2026-03-01", title="CEO")], "not seen"),
         (BOSS_VISIT, TWO_VISITS, "unknown trait"),
         (BOSS_VISIT, [*TWO_VISITS, said("2026-03-01", title="CTO")], "trait does not match"),
@@ -394,6 +417,29 @@ def test_a_criterion_that_does_not_count_says_why(criterion: str, events: list[E
     result = score(rules(criterion), events, "2026-04-01")
     assert list(reasons(result).values()) == [reason]
     assert result.factors == ()
+
+
+@pytest.mark.parametrize(
+    ("criterion", "unknown"),
+    [
+        (FIRM, "company"),
+        ("id: firm, group: fit, traits: {account: {company: {employees: [1]}}}, points: 5", "account.company"),
+    ],
+)
+def test_a_missed_criterion_names_the_trait_that_was_never_seen(criterion: str, unknown: str) -> None:
+    (missed,) = score(rules(criterion), [], "2026-03-01").missed
+    assert missed.to_dict() == {
+        "criterion": "firm",
+        "group": "fit",
+        "points": 5,
+        "reason": "unknown trait",
+        "unknown": [unknown],
+    }
+
+
+def test_a_missed_criterion_that_was_never_seen_has_no_measure() -> None:
+    (missed,) = score(rules(READ + ", at_least: 2"), [], "2026-03-01").missed
+    assert missed.to_dict() == {"criterion": "read", "group": "product", "points": 16, "reason": "not seen"}
 
 
 # --- the set of events ------------------------------------------------------------------------------------------------
@@ -480,6 +526,14 @@ def test_a_score_as_a_document() -> None:
         "next_change_at": None,
         "converted_at": None,
     }
+
+
+def test_a_document_writes_its_instants_in_one_form() -> None:
+    ruleset = rules(VISIT + ", within: 3d")
+    events = [visited("2026-03-01", "/"), did("2026-03-02 08:15", "Subscription Started")]
+    document = score(ruleset, events, "2026-03-03").to_dict()
+    assert document["next_change_at"] == "2026-03-04T00:00:00.001Z"
+    assert document["converted_at"] == "2026-03-02T08:15:00.000Z"
 
 
 # --- the next change by time alone ------------------------------------------------------------------------------------

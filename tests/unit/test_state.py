@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from itertools import permutations
 
@@ -99,9 +100,29 @@ def test_a_long_distinct_value_takes_bounded_space_and_equals_itself() -> None:
     assert len(state.to_json()) < 200
 
 
+@pytest.mark.parametrize(
+    ("value", "mark"),
+    [
+        ("\u00e9" * 20, f'"{"\u00e9" * 20}"'),
+        ("x" * 62, f'"{"x" * 62}"'),
+        ("x" * 63, hashlib.sha256(f'"{"x" * 63}"'.encode()).hexdigest()),
+        ("\ud800", '"\ud800"'),
+        (1.5, "1.5"),
+    ],
+)
+def test_a_distinct_value_is_remembered_as_its_json_or_beyond_64_bytes_as_a_digest(value: object, mark: str) -> None:
+    state = state_of([did("2026-03-01", "Used", feature=value)])
+    assert [occurrence.mark for occurrence in state.kept["features"]] == [mark]
+
+
 def test_sum_keeps_the_newest_that_reach_the_goal() -> None:
     reads = [did(f"2026-03-0{day}", "Read", minutes=25) for day in range(1, 8)]
     assert kept("minutes", *reads) == ["Read 2026-03-05", "Read 2026-03-06", "Read 2026-03-07"]
+
+
+def test_sum_keeps_none_that_are_lost_in_the_rounding_of_the_newer_ones() -> None:
+    reads = [did("2026-03-01", "Read", minutes=1e-30), did("2026-03-02", "Read", minutes=60)]
+    assert kept("minutes", *reads) == ["Read 2026-03-02"]
 
 
 def test_sum_keeps_no_more_than_its_limit() -> None:
@@ -143,6 +164,17 @@ def test_the_newest_value_of_a_trait_holds() -> None:
     assert state.traits == {"title": "CTO", "email": "a@b.example"}
 
 
+def test_an_older_value_after_a_newer_one_changes_nothing() -> None:
+    newer, older = said("2026-03-02", title="CTO"), said("2026-03-01", title="CEO")
+    assert state_of([newer, older]) == state_of([newer])
+
+
+def test_of_two_values_of_the_same_time_that_of_the_larger_message_id_holds() -> None:
+    values = [{**said("2026-03-01", title=title), "messageId": name} for name, title in (("a", "CTO"), ("b", "CEO"))]
+    for order in permutations(values):
+        assert state_of(list(order)).traits == {"title": "CEO"}
+
+
 def test_a_null_removes_a_trait_and_an_older_value_does_not_bring_it_back() -> None:
     state = state_of([said("2026-03-02", title=None), said("2026-03-01", title="CEO")])
     assert state.traits == {}
@@ -180,6 +212,22 @@ def test_an_account_keeps_the_newest_value_of_each_trait() -> None:
     assert advance_account(account, events) is account
 
 
+def test_of_what_is_said_of_an_account_the_later_event_holds_then_the_larger_id() -> None:
+    def told(when: str, name: str, plan: str) -> Event:
+        return {**joined(when, "corp", plan=plan), "messageId": name}
+
+    earlier, later, larger = (
+        told("2026-03-01", "z", "old"),
+        told("2026-03-02", "a", "new"),
+        told("2026-03-02", "b", "x"),
+    )
+    empty = AccountState.empty(ALL)
+    for order in permutations([earlier, later]):
+        assert advance_account(empty, order).traits == {"plan": "new"}
+    for order in permutations([earlier, later, larger]):
+        assert advance_account(empty, order).traits == {"plan": "x"}
+
+
 def test_an_account_is_told_of_by_group_events_alone() -> None:
     account = AccountState.empty(ALL)
     assert advance_account(account, [{**said("2026-03-01", employees=300), "groupId": "corp"}]) is account
@@ -191,6 +239,11 @@ def test_an_account_keeps_what_criteria_read_and_a_bounded_rest() -> None:
     account = advance_account(AccountState.empty(ALL), events)
     assert set(account.traits) == {"employees", *(f"a{number:03}" for number in range(32))}
     assert advance_account(AccountState.empty(ALL), reversed(events)) == account
+
+
+def test_the_rest_that_an_account_keeps_has_names_of_at_most_128_characters() -> None:
+    events = [joined("2026-03-01", "corp", **{"x" * 128: 1, "y" * 129: 2})]
+    assert advance_account(AccountState.empty(ALL), events).traits == {"x" * 128: 1}
 
 
 # --- laws -------------------------------------------------------------------------------------------------------------
@@ -216,6 +269,7 @@ def test_merging_is_idempotent_and_knows_the_empty_lead() -> None:
     state = state_of(HISTORY)
     assert merge(state, state) == state
     assert merge(State.empty(ALL), state) == state
+    assert merge(State.empty(ALL), State.empty(ALL)) == State.empty(ALL)
 
 
 def test_states_of_rulesets_that_keep_differently_do_not_merge() -> None:
@@ -247,7 +301,7 @@ def test_a_state_comes_back_from_its_text() -> None:
 
 def test_a_text_made_under_other_patterns_is_stale() -> None:
     text = state_of(HISTORY).to_json()
-    with pytest.raises(StaleState):
+    with pytest.raises(StaleState, match=f"the state is of {ALL.state_digest}, the ruleset keeps "):
         State.from_json(rules(VISITS.replace("limit: 2", "limit: 3"), CALLS), text)
 
 
@@ -262,6 +316,18 @@ def test_the_newest_time_is_that_of_what_is_kept() -> None:
     assert state_of(HISTORY).newest == from_datetime(instant("2026-03-07"))
     ignored = did("2026-03-09", "Slept")
     assert state_of([*HISTORY, ignored]).newest == from_datetime(instant("2026-03-07"))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        visited("2026-03-09", "/"),
+        said("2026-03-09", title="CTO"),
+        {**said("2026-03-09"), "groupId": "corp"},
+    ],
+)
+def test_the_newest_time_may_be_of_an_occurrence_a_trait_or_the_account(last: Event) -> None:
+    assert state_of([*HISTORY, last]).newest == from_datetime(instant("2026-03-09"))
 
 
 def test_the_size_does_not_grow_with_the_number_of_events() -> None:

@@ -7,8 +7,7 @@ of criterion (a window on traits, points on a gate) is refused with the reason, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from leadscore.core.event_fields import FIELDS as EVENT_FIELDS
 from leadscore.core.event_fields import OBJECTS, parse_event_pattern, parse_trait_pattern
@@ -31,16 +30,14 @@ _GATE_REFUSES = ("points", "half_life", "max", "limit")
 _TRAITS_REFUSE = ("limit", "within", "half_life", "at_least", "measure")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """The least and the most points that something can be worth."""
 
     low: float
     high: float
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A criterion as far as it could be read, and what it can be worth; whole only when no problem was found."""
 
     criterion: Criterion

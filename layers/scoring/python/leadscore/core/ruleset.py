@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from leadscore.core.instants import Millis
 from leadscore.core.matcher import Matcher, chosen
@@ -21,16 +21,14 @@ DISQUALIFIED = "disqualified"
 ACCOUNT = "account"
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
+class Tier(NamedTuple):
     """A name for all scores from `from_` up to the next higher tier; None is the lowest tier."""
 
     name: str
     from_: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """A named set of criteria with its own bounds in points; None is no bound."""
 
     name: str
@@ -39,16 +37,14 @@ class Group:
     half_life: Millis | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(NamedTuple):
     """What a thresholded criterion measures; `path` is the field of `distinct` and `sum`, else empty."""
 
     kind: MeasureKind
     path: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
+class Criterion(NamedTuple):
     """A pattern worth points: on events, on traits, or on both.
 
     `half_life` is already resolved against the group's; it is None where nothing decays.
@@ -71,8 +67,7 @@ class Criterion:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AlertPolicy:
+class AlertPolicy(NamedTuple):
     """When people are told: on entering `tier`, again only after the score was below `rearm_below`."""
 
     tier: str

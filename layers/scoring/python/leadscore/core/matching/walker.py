@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from leadscore.core.matching.arrays import PathNode
 from leadscore.core.matching.effects import Bits, union
@@ -23,8 +22,7 @@ _MOST_BRANCHES = 8
 _FEW = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """How generated code reads one form of event; each member writes an expression.
 
     `open` turns an object into what `leaf` and `child` read from by name. A missing leaf reads as ABSENT, a missing
