@@ -25,7 +25,7 @@ from infra.lifetimes import removal_policy
 from infra.queues import WorkQueue
 from infra.stages import Stage
 
-RANKING_INDEX = "ranking"
+RANKING_INDEX, DUE_INDEX = "ranking", "due"
 # What notify puts on the bus itself must not come back as an event.
 OWN_SOURCE_PREFIX = "leadscore"
 _AWS_SNS_KEY = "alias/aws/sns"
@@ -168,10 +168,11 @@ def _table(scope: Construct, stage: Stage) -> dynamodb.Table:
         deletion_protection=stage.keeps_state,
         removal_policy=removal_policy(stage),
     )
-    table.add_global_secondary_index(
-        index_name=RANKING_INDEX,
-        partition_key=dynamodb.Attribute(name="rank_pk", type=dynamodb.AttributeType.STRING),
-        sort_key=dynamodb.Attribute(name="rank_key", type=dynamodb.AttributeType.STRING),
-        projection_type=dynamodb.ProjectionType.KEYS_ONLY,
-    )
+    for index, prefix in ((RANKING_INDEX, "rank"), (DUE_INDEX, "due")):
+        table.add_global_secondary_index(
+            index_name=index,
+            partition_key=dynamodb.Attribute(name=f"{prefix}_pk", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name=f"{prefix}_key", type=dynamodb.AttributeType.STRING),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
     return table

@@ -9,22 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.functions import LeadscoreFunction, SharedLayer
 from infra.http_api import HttpApi
 from infra.stages import Stage
-from infra.stateful import RANKING_INDEX, StatefulStack
+from infra.stateful import DUE_INDEX, RANKING_INDEX, StatefulStack
 
 # SDKs give up after 10 to 15 seconds, so an answer after that helps nobody.
 _INGEST_TIMEOUT = 10
 _API_TIMEOUT = 15
+# As long as the next run is away, so that two never overlap.
+_COOL_TIMEOUT = 60
 
 
 class StatelessStack(Stack):
-    """The four functions around what the stateful stack keeps."""
+    """The five functions around what the stateful stack keeps."""
 
     def __init__(self, scope: Construct, *, root: Path, stage: Stage, state: StatefulStack) -> None:
         super().__init__(scope, f"leadscore-{stage.name}-stateless", description="Leadscore: functions and REST API")
@@ -36,6 +40,7 @@ class StatelessStack(Stack):
         self.score = self._score()
         self.notify = self._notify()
         self.api = self._api()
+        self.cool = self._cool()
         self.score.consume(state.events.queue.queue_arn, stage)
         self.notify.consume(state.changes.queue.queue_arn, stage)
         self.http_api = HttpApi(
@@ -132,6 +137,27 @@ class StatelessStack(Stack):
             ],
         )
 
+    def _cool(self) -> LeadscoreFunction:
+        state, stage = self._state, self._stage
+        cool = self._function(
+            "Cool",
+            memory_mb=256,
+            timeout=_COOL_TIMEOUT,
+            environment={
+                "TABLE_NAME": state.table.table_name,
+                "EVENTS_QUEUE_URL": state.events.queue.queue_url,
+                "RANK_SHARDS": str(stage.rank_shards),
+            },
+            statements=[
+                _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{DUE_INDEX}"),
+                _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
+            ],
+        )
+        schedule = events.Rule(self, "CoolSchedule", schedule=events.Schedule.rate(Duration.minutes(1)))
+        # A run that fails is made good by the next one: retrying it would only do the same twice.
+        schedule.add_target(targets.LambdaFunction(cool.function, retry_attempts=0))
+        return cool
+
     def _function(
         self,
         construct_id: str,
@@ -162,6 +188,7 @@ class StatelessStack(Stack):
             "Score": self.score,
             "Notify": self.notify,
             "Api": self.api,
+            "Cool": self.cool,
         }.items():
             outputs[f"{name}Function"] = built.function.function_name
             outputs[f"{name}LogGroup"] = built.log_group.log_group_name

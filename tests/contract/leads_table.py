@@ -26,10 +26,18 @@ INDEXES: list[GlobalSecondaryIndexTypeDef] = [
             {"AttributeName": "rank_key", "KeyType": "RANGE"},
         ],
         "Projection": {"ProjectionType": "KEYS_ONLY"},
-    }
+    },
+    {
+        "IndexName": "due",
+        "KeySchema": [
+            {"AttributeName": "due_pk", "KeyType": "HASH"},
+            {"AttributeName": "due_key", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "KEYS_ONLY"},
+    },
 ]
 ATTRIBUTES: list[AttributeDefinitionTypeDef] = [
-    {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "rank_key", "rank_pk", "sk")
+    {"AttributeName": name, "AttributeType": "S"} for name in ("due_key", "due_pk", "pk", "rank_key", "rank_pk", "sk")
 ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from leadscore.core.changes import Change
+from leadscore.core.instants import Millis
 from leadscore.usecases.records import (
     Event,
     KnownEventsError,
@@ -38,6 +39,10 @@ class MemoryStore:
 
     def walk_ranking(self) -> Iterator[tuple[int, str]]:
         yield from sorted(((stored.rank_key, lead) for lead, stored in self.leads.items()), reverse=True)
+
+    def walk_due(self, until: Millis) -> Iterator[str]:
+        due = [(stored.due, lead) for lead, stored in self.leads.items() if stored.due is not None]
+        yield from (lead for at, lead in sorted(due) if at <= until)
 
     def append_event(self, lead: str, event: Event) -> None:
         self.log.setdefault((lead, str(event["messageId"])), event)

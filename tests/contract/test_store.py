@@ -13,6 +13,7 @@ from moto import mock_aws
 from leadscore.adapters.dynamodb import DynamoStore, PendingTable
 from leadscore.core.alerting import AlertMemory
 from leadscore.core.changes import Change
+from leadscore.core.instants import DAY
 from leadscore.usecases.announcing import PendingChanges
 from leadscore.usecases.records import (
     Event,
@@ -76,7 +77,7 @@ def make_change(name: str) -> Change:
 
 
 def make_lead(lead: str = "ada", version: int = 1, rank_key: int = 10, *pending: Change) -> StoredLead:
-    return StoredLead(lead, version, f'{{"v":{version}}}', "abc", "cold", rank_key, AlertMemory(), pending)
+    return StoredLead(lead, version, f'{{"v":{version}}}', "abc", "cold", rank_key, AlertMemory(), None, pending)
 
 
 def test_unknown_lead_is_none_and_has_no_events(store: Store) -> None:
@@ -86,7 +87,7 @@ def test_unknown_lead_is_none_and_has_no_events(store: Store) -> None:
 
 
 def test_commit_is_read_back_whole(store: Store) -> None:
-    lead = replace(make_lead("ada", 1, 7, make_change("c1")), memory=AlertMemory(armed=False, last_alert=5))
+    lead = replace(make_lead("ada", 1, 7, make_change("c1")), memory=AlertMemory(armed=False, last_alert=5), due=DAY)
     account = StoredAccount("acme", 1, '{"employees":300}')
     event = make_event("m1", properties={"path": "/prïcing"})
     store.commit(LeadCommit(lead, [event], [account]))
@@ -169,3 +170,21 @@ def test_a_log_longer_than_a_page_is_read_whole(store: Store) -> None:
     for i in range(40):
         store.append_event("ada", make_event(f"m{i}", properties={"filler": filler}))
     assert {event["messageId"] for event in store.load_events("ada")} == {f"m{i}" for i in range(40)}
+
+
+def test_due_leads_are_found_by_their_instant_and_in_its_order(store: Store) -> None:
+    dues = {f"lead-{i}": None if i % 4 == 3 else (i * 37 % 20) * DAY for i in range(16)}
+    for lead, due in dues.items():
+        store.commit(LeadCommit(replace(make_lead(lead), due=due), [], []))
+    wanted = sorted((due, lead) for lead, due in dues.items() if due is not None and due <= 10 * DAY)
+    assert any(due == 10 * DAY for due, _ in wanted)
+    assert list(store.walk_due(10 * DAY)) == [lead for _, lead in wanted]
+    assert list(store.walk_due(10 * DAY - 1)) == [lead for due, lead in wanted if due < 10 * DAY]
+
+
+def test_a_lead_that_is_due_no_more_leaves_the_index(store: Store) -> None:
+    store.commit(LeadCommit(replace(make_lead("ada", 1), due=DAY), [], []))
+    store.commit(LeadCommit(replace(make_lead("ada", 2), due=2 * DAY), [], []))
+    assert list(store.walk_due(3 * DAY)) == ["ada"]
+    store.commit(LeadCommit(make_lead("ada", 3), [], []))
+    assert list(store.walk_due(3 * DAY)) == []

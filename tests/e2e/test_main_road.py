@@ -182,6 +182,21 @@ def test_a_changed_ruleset_is_used_by_the_next_event(stack: Stack) -> None:
     assert eventually(lambda: lead_with_score(stack, "ruleset", 15.0))
 
 
+def test_a_tier_that_time_changes_is_noticed_without_an_event(stack: Stack) -> None:
+    lead = "cooling"
+    nearly_gone = datetime.now(UTC) - timedelta(days=30) + timedelta(seconds=10)  # noqa: TID251
+    visit = {"type": "page", "userId": lead, "properties": {"path": "/pricing"}, "timestamp": nearly_gone.isoformat()}
+    stack.api.send(stack.outputs.write_key, [{"type": "identify", "userId": lead, "traits": EXECUTIVE}, visit])
+    eventually(lambda: stored_tier(stack, lead) == "warm")
+
+    def cooled() -> bool:
+        stack.clients.lambdas.invoke(FunctionName=stack.names.functions["cool"])["Payload"].close()
+        return stored_tier(stack, lead) == "cold"
+
+    assert eventually(cooled, timeout_seconds=60)
+    assert eventually(lambda: logged(stack, "cool", '"LeadsDue":[1.0]'))
+
+
 def test_a_missing_permission_is_noticed_and_nothing_is_lost(stack: Stack, inbox: Inbox) -> None:
     lead = "permission"
     seen: list[Alert] = []
@@ -218,6 +233,11 @@ def stored_items(stack: Stack, lead: str) -> list[dict[str, object]]:
         ConsistentRead=True,
     )
     return [dict(item) for item in answer["Items"]]
+
+
+def stored_tier(stack: Stack, lead: str) -> str | None:
+    items = [item for item in stored_items(stack, lead) if item["sk"] == {"S": "LEAD"}]
+    return str(dict(items[0]["tier"])["S"]) if items else None  # type: ignore[call-overload]
 
 
 def queue_is_empty(stack: Stack) -> bool:

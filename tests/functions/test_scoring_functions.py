@@ -28,6 +28,7 @@ EXECUTIVE = {"title": "CEO", "name": "Grace Hopper", "company": {"name": "Acme",
 class Account:
     """What the three functions share, and the queue that is subscribed to the alerts."""
 
+    events: str
     changes: str
     inbox: str
     topic: str
@@ -44,6 +45,7 @@ class Account:
             "CHANGES_QUEUE_URL": self.changes,
             "ALERTS_TOPIC_ARN": self.topic,
             "BUS_NAME": "default",
+            "EVENTS_QUEUE_URL": self.events,
         }
         return import_function(name, everything | environment, self.patch)
 
@@ -59,17 +61,17 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     with mock_aws():
         create_leads_table()
         sqs, sns, events = boto3.client("sqs"), boto3.client("sns"), boto3.client("events")
-        urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("changes", "inbox", "heard")]
+        urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("events", "changes", "inbox", "heard")]
         arns = [
             sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
             for url in urls
         ]
         topic = sns.create_topic(Name="alerts")["TopicArn"]
-        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arns[1])
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arns[2])
         events.put_rule(Name="heard", EventPattern=json.dumps({"source": ["leadscore"]}))
-        events.put_targets(Rule="heard", Targets=[{"Id": "heard", "Arn": arns[2]}])
+        events.put_targets(Rule="heard", Targets=[{"Id": "heard", "Arn": arns[3]}])
         boto3.client("ssm").put_parameter(Name="/ruleset", Value=RULESET.document, Type="String")
-        yield Account(urls[0], urls[1], topic, urls[2], monkeypatch)
+        yield Account(urls[0], urls[1], urls[2], topic, urls[3], monkeypatch)
 
 
 def record(number: int, kind: str, **more: object) -> dict[str, str]:
@@ -103,6 +105,26 @@ def test_a_hot_lead_goes_all_the_way(account: Account) -> None:
     assert (envelope["detail-type"], envelope["detail"]["tier"]) == ("LeadTierChanged", "hot")
     assert notify.handler({"Records": changes}, Context()) == {"batchItemFailures": []}
     assert account.take(account.inbox) == account.take(account.bus_queue) == []
+
+
+def test_a_lead_that_cooled_is_told_on_the_bus_and_alerts_nobody(account: Account) -> None:
+    aged = json.loads(RULESET.document)
+    next(one for one in aged["criteria"] if one["id"] == "free-trial")["within"] = "6m"
+    boto3.client("ssm").put_parameter(Name="/ruleset", Value=json.dumps(aged), Type="String", Overwrite=True)
+    account.function("score").handler({"Records": HOT}, Context())
+    account.function("notify").handler({"Records": account.take(account.changes)}, Context())
+    assert len(account.take(account.inbox)) == len(account.take(account.bus_queue)) == 1
+    cool = account.function("cool")
+    cool.utc_now = lambda: datetime.now(UTC) + timedelta(minutes=2)  # type: ignore[attr-defined]  # noqa: TID251
+    cool.handler({}, Context())
+    score = account.function("score")
+    score.utc_now = cool.utc_now  # type: ignore[attr-defined]
+    assert score.handler({"Records": account.take(account.events)}, Context()) == {"batchItemFailures": []}
+    account.function("notify").handler({"Records": account.take(account.changes)}, Context())
+    [heard] = account.take(account.bus_queue)
+    detail = json.loads(heard["body"])["detail"]
+    assert (detail["cause"], detail["previous_tier"], detail["tier"]) == ("time", "hot", "warm")
+    assert account.take(account.inbox) == []
 
 
 def test_an_alert_that_is_refused_stays_pending(account: Account, capsys: pytest.CaptureFixture[str]) -> None:

@@ -190,7 +190,7 @@ def test_resource_policies_let_only_named_services_in(assembly: Assembly) -> Non
 
 
 def test_bus_feeds_the_events_queue_and_not_with_our_own_announcements(assembly: Assembly) -> None:
-    [rule] = assembly.properties("AWS::Events::Rule").values()
+    [rule] = [each for each in assembly.properties("AWS::Events::Rule").values() if "EventBusName" in each]
     [target] = rule["Targets"]
 
     assert assembly.show(rule["EventBusName"]) == "Bus"

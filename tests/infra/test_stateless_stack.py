@@ -18,6 +18,7 @@ SETTINGS: dict[str, type[settings.Settings]] = {
     "Score": settings.ScoreSettings,
     "Notify": settings.NotifySettings,
     "Api": settings.ApiSettings,
+    "Cool": settings.CoolSettings,
 }
 PARAMETER = "arn:AWS::Partition:ssm:AWS::Region:AWS::AccountId:parameter"
 # Actions each role has on each resource; its own log group comes on top.
@@ -48,6 +49,10 @@ RIGHTS = {
         "Table.Arn": {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"},
         "Table.Arn/index/ranking": {"dynamodb:Query"},
         f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+    },
+    "Cool": {
+        "Table.Arn/index/due": {"dynamodb:Query"},
+        "EventsQueue.Arn": {"sqs:SendMessage"},
     },
 }
 INGEST_ROUTES = {
@@ -89,6 +94,9 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "ApiFunction.RULESET_PARAMETER": "Ruleset",
         "ApiFunction.RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
         "ApiFunction.RANK_SHARDS": str(stage.rank_shards),
+        "CoolFunction.TABLE_NAME": "Table",
+        "CoolFunction.EVENTS_QUEUE_URL": "EventsQueue",
+        "CoolFunction.RANK_SHARDS": str(stage.rank_shards),
     }
 
 
@@ -253,16 +261,26 @@ def test_writing_needs_a_write_key_and_reading_a_signature(assembly: Assembly) -
             assert function in assembly.show(method["Integration"]["Uri"])
 
 
-def test_one_permission_a_function_lets_this_api_and_no_other_call_it(assembly: Assembly) -> None:
-    permissions = assembly.properties("AWS::Lambda::Permission").values()
+def test_one_permission_a_function_lets_its_own_trigger_and_no_other_call_it(assembly: Assembly) -> None:
+    permissions = {
+        assembly.show(each["FunctionName"]): (each["Principal"], assembly.show(each["SourceArn"]))
+        for each in assembly.properties("AWS::Lambda::Permission").values()
+    }
 
-    assert sorted(assembly.show(each["FunctionName"]) for each in permissions) == [
-        "ApiFunction.Arn",
-        "IngestFunction.Arn",
-    ]
-    for permission in permissions:
-        assert permission["Principal"] == "apigateway.amazonaws.com"
-        assert assembly.show(permission["SourceArn"]).endswith(":HttpApiRestApi/*/*/*")
+    assert set(permissions) == {"ApiFunction.Arn", "CoolFunction.Arn", "IngestFunction.Arn"}
+    assert permissions.pop("CoolFunction.Arn")[0] == "events.amazonaws.com"
+    for principal, source in permissions.values():
+        assert principal == "apigateway.amazonaws.com"
+        assert source.endswith(":HttpApiRestApi/*/*/*")
+
+
+def test_cool_runs_every_minute_and_its_next_run_is_its_retry(assembly: Assembly) -> None:
+    [schedule] = [each for each in assembly.properties("AWS::Events::Rule").values() if "ScheduleExpression" in each]
+    [target] = schedule["Targets"]
+
+    assert (schedule["ScheduleExpression"], schedule["State"]) == ("rate(1 minute)", "ENABLED")
+    assert assembly.show(target["Arn"]) == "CoolFunction.Arn"
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 0}
 
 
 def test_preflight_is_answered_by_the_gateway_with_what_the_sdks_send(assembly: Assembly) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from infra.bundling import Bundle, bundle_function, bundle_layer
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("ingest", "score", "notify", "api")
+FUNCTIONS = ("ingest", "score", "notify", "api", "cool")
 # What the Lambda runtime brings along: boto3 with everything under it.
 _RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "urllib3", "six")
 # One value serves all functions here: numbers where numbers are read, and nothing is called.

@@ -1,9 +1,13 @@
 """Leads, accounts and the event log in one DynamoDB table.
 
     pk              sk                 what
-    LEAD#<lead>     LEAD               a lead's state; carries the keys of the `ranking` index
+    LEAD#<lead>     LEAD               a lead's state; carries the keys of the two sparse indexes
     LEAD#<lead>     EVENT#<messageId>  one event of the log, with a time to live
     ACCOUNT#<id>    ACCOUNT            an account's traits
+
+    index    partition      sort key
+    ranking  shard of lead  upper bound of the score, lead
+    due      shard of lead  next change of tier by time alone, lead; absent where there is none
 
 A message id is the whole of an event's sort key: a retried event may carry another time, and must still collide.
 The low-level client is used because the resource would import the type serialiser, which a cold start pays for.
@@ -22,7 +26,7 @@ from botocore.exceptions import ClientError
 
 from leadscore.core.alerting import AlertMemory
 from leadscore.core.changes import Change
-from leadscore.core.instants import parse_instant
+from leadscore.core.instants import Millis, format_instant, parse_instant
 from leadscore.usecases.records import (
     Event,
     KnownEventsError,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     Item = dict[str, AttributeValueTypeDef]
 
 RANKING_INDEX = "ranking"
+DUE_INDEX = "due"
 BATCH_GET_KEYS = 100  # BatchGetItem's own limit
 _DAY_SECONDS = 86_400
 
@@ -79,10 +84,16 @@ class DynamoReader:
 
     def walk_ranking(self) -> Iterator[tuple[int, str]]:
         """Yield (rank key, lead) from the highest key down, over all shards; the index lags by moments."""
-        shards = [self._walk_shard(shard) for shard in range(self._shards)]
+        shards = [self._walk_ranking_shard(shard) for shard in range(self._shards)]
         for key in heapq.merge(*shards, reverse=True):
             bound, _, lead = key.partition("#")
             yield int(bound), lead
+
+    def walk_due(self, until: Millis) -> Iterator[str]:
+        """Yield the leads that are due by `until`, the longest due first; the index lags by moments."""
+        shards = [self._walk_due_shard(shard, until) for shard in range(self._shards)]
+        for key in heapq.merge(*shards):
+            yield key.partition("#")[2]
 
     def _batch_get(self, keys: Sequence[Item]) -> Iterator[Item]:
         request: Any = {self._table: {"Keys": keys, "ConsistentRead": True}} if keys else {}
@@ -91,7 +102,19 @@ class DynamoReader:
             yield from answer["Responses"].get(self._table, [])
             request = answer.get("UnprocessedKeys")
 
-    def _walk_shard(self, shard: int) -> Iterator[str]:
+    def _walk_due_shard(self, shard: int, until: Millis) -> Iterator[str]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=DUE_INDEX,
+            KeyConditionExpression="due_pk = :shard AND due_key < :after",
+            ExpressionAttributeValues={
+                ":shard": {"S": _shard_key(shard)},
+                ":after": {"S": format_instant(until + 1)},
+            },
+        )
+        return (item["due_key"]["S"] for page in pages for item in page["Items"])
+
+    def _walk_ranking_shard(self, shard: int) -> Iterator[str]:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=RANKING_INDEX,
@@ -163,21 +186,20 @@ class DynamoStore(DynamoReader):
         names = {"#state": "state"}
         sets = "v = :new, #state = :state, ruleset = :ruleset, tier = :tier, memory = :memory"
         sets += ", rank_pk = :shard, rank_key = :key"
+        if lead.due is not None:
+            values[":due"] = {"S": f"{format_instant(lead.due)}#{lead.lead}"}
+            sets += ", due_pk = :shard, due_key = :due"
         changes: Item = {change.id: {"S": _compact(change.to_dict())} for change in lead.pending}
         if lead.version == 1:
             values[":pending"] = {"M": changes}
-            return self._update(
-                _lead_key(lead.lead),
-                f"SET {sets}, pending = :pending",
-                "attribute_not_exists(pk)",
-                names,
-                values,
-            )
+            update = f"SET {sets}, pending = :pending"
+            return self._update(_lead_key(lead.lead), update, "attribute_not_exists(pk)", names, values)
         for i, (change, text) in enumerate(changes.items()):
             names[f"#c{i}"], values[f":c{i}"] = change, text
             sets += f", pending.#c{i} = :c{i}"
         values[":old"] = {"N": str(lead.version - 1)}
-        return self._update(_lead_key(lead.lead), f"SET {sets}", "v = :old", names, values)
+        cleared = " REMOVE due_pk, due_key" if lead.due is None else ""
+        return self._update(_lead_key(lead.lead), f"SET {sets}{cleared}", "v = :old", names, values)
 
     def _account_action(self, account: StoredAccount) -> TransactWriteItemTypeDef:
         values: Item = {":new": {"N": str(account.version)}, ":state": {"S": account.state}}
@@ -257,7 +279,7 @@ def _account_key(account: str) -> Item:
 
 
 def _shard_key(shard: int) -> str:
-    return f"RANK#{shard}"
+    return f"SHARD#{shard}"
 
 
 def _read_lead(item: Item) -> StoredLead:
@@ -269,6 +291,7 @@ def _read_lead(item: Item) -> StoredLead:
         tier=item["tier"]["S"],
         rank_key=int(item["rank_key"]["S"].partition("#")[0]),
         memory=AlertMemory(**json.loads(item["memory"]["S"])),
+        due=parse_instant(item["due_key"]["S"].partition("#")[0]) if "due_key" in item else None,
         pending=_read_changes(item["pending"]["M"]),
     )
 

@@ -57,6 +57,15 @@ class ScoreSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class CoolSettings(Settings):
+    """Settings of `cool`."""
+
+    table_name: str
+    events_queue_url: str
+    rank_shards: int
+
+
+@dataclass(frozen=True, slots=True)
 class NotifySettings(Settings):
     """Settings of `notify`."""
 

@@ -1,4 +1,6 @@
-"""One SQS batch: messages become events, events are grouped by lead, and each lead succeeds or fails on its own.
+"""One SQS batch: messages are grouped by the lead they are about, and each lead succeeds or fails on its own.
+
+A message brings an event, or says that a lead is due: that time may have changed its tier.
 
 Invariant: a message id is missing from `retry` only if its event is in the log, applied, and announced.
 """
@@ -14,7 +16,7 @@ from typing import Protocol
 from leadscore.core.ruleset import Ruleset
 from leadscore.normalising import InvalidEvent, changes_nothing, normalise_bus_event
 from leadscore.usecases.records import Event, LeadStore
-from leadscore.usecases.scoring import apply_events, lead_of
+from leadscore.usecases.scoring import apply_events, lead_of, refresh_lead
 
 
 class ChangesQueue(Protocol):
@@ -60,7 +62,7 @@ def score_batch(
     for lead, members in _by_lead(records, outcome).items():
         messages = tuple(members)
         try:
-            if apply_events(store, ruleset, lead, members.values(), clock):
+            if _score_lead(store, ruleset, lead, list(members.values()), clock):
                 waiting[lead] = messages
         except Exception as error:  # noqa: BLE001  one lead's failure must not fail its neighbours
             outcome.failures.append(Failure(messages, type(error).__name__, "a lead was not scored", error))
@@ -70,8 +72,19 @@ def score_batch(
     return outcome
 
 
-def read_message(body: str) -> Event | None:
-    """Return the normalised event of one message, what `ingest` sent or a bus envelope; None where it says nothing.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The message that a lead's tier may have changed by time alone."""
+
+    lead: str
+
+    def body(self) -> str:
+        """Return the text of the message."""
+        return json.dumps({"due": self.lead})
+
+
+def read_message(body: str) -> Event | Due | None:
+    """Return what one message brings: an event of `ingest` or of the bus, a lead that is due, or None for nothing.
 
     Raises InvalidEvent.
     """
@@ -84,6 +97,8 @@ def read_message(body: str) -> Event | None:
         return None if changes_nothing(event) else event
     if isinstance(content, dict) and _is_normalised(content.get("event")):
         return dict(content["event"])
+    if isinstance(content, dict) and isinstance(content.get("due"), str):
+        return Due(content["due"])
     raise InvalidEvent("unknown_message", "a message is neither from ingest nor from the bus", "")
 
 
@@ -94,14 +109,23 @@ def _is_normalised(event: object) -> bool:
     return bool(has_id) and all(isinstance(event.get(key), str) for key in ("messageId", "type", "timestamp"))
 
 
-def _by_lead(records: Sequence[Mapping[str, str]], outcome: Outcome) -> dict[str, dict[str, Event]]:
-    leads: dict[str, dict[str, Event]] = {}
+def _score_lead(
+    store: LeadStore, ruleset: Ruleset, lead: str, brought: Sequence[Event | Due], clock: Callable[[], datetime]
+) -> bool:
+    events = [one for one in brought if not isinstance(one, Due)]
+    pending = apply_events(store, ruleset, lead, events, clock)
+    return (len(events) < len(brought) and refresh_lead(store, ruleset, lead, clock)) or pending
+
+
+def _by_lead(records: Sequence[Mapping[str, str]], outcome: Outcome) -> dict[str, dict[str, Event | Due]]:
+    leads: dict[str, dict[str, Event | Due]] = {}
     for record in records:
         message = record["messageId"]
         try:
-            event = read_message(record["body"])
-            if event is not None:
-                leads.setdefault(lead_of(event), {})[message] = event
+            brought = read_message(record["body"])
+            if brought is not None:
+                lead = brought.lead if isinstance(brought, Due) else lead_of(brought)
+                leads.setdefault(lead, {})[message] = brought
         except InvalidEvent as invalid:
             outcome.failures.append(Failure((message,), invalid.code, invalid.message, invalid))
     return leads

@@ -11,13 +11,17 @@ from typing import Protocol
 
 from leadscore.core.alerting import AlertMemory
 from leadscore.core.changes import Change
+from leadscore.core.instants import Millis
 
 Event = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredLead:
-    """A lead as stored. `version` counts its writes; `state` is a serialised State; `pending` waits to be announced."""
+    """A lead as stored. `version` counts its writes; `state` is a serialised State; `pending` waits to be announced.
+
+    `rank_key` bounds its score from above until its next event; `due` is when time alone next changes its tier.
+    """
 
     lead: str
     version: int
@@ -26,6 +30,7 @@ class StoredLead:
     tier: str
     rank_key: int
     memory: AlertMemory
+    due: Millis | None = None
     pending: tuple[Change, ...] = ()
 
 
@@ -80,6 +85,9 @@ class LeadReader(Protocol):
 
     def walk_ranking(self) -> Iterator[tuple[int, str]]:
         """Yield (rank key, lead) from the highest key down, over all shards; may lag behind the newest writes."""
+
+    def walk_due(self, until: Millis) -> Iterator[str]:
+        """Yield the leads that are due by `until`, the longest due first; may lag behind the newest writes."""
 
 
 class LeadStore(LeadReader, Protocol):

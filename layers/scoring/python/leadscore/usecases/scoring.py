@@ -11,7 +11,7 @@ changed has been handed on. Repeating any step is harmless, because a state is a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import batched
 
@@ -87,6 +87,26 @@ def _apply(
     raise ContentionError(f"a lead was written by others on each of {ATTEMPTS} attempts")
 
 
+def refresh_lead(store: LeadStore, ruleset: Ruleset, lead: str, clock: Callable[[], datetime]) -> bool:
+    """Bring a lead's stored standing up to now; return whether a change of it waits to be announced.
+
+    Raises ContentionError when other writers won every attempt.
+    """
+    for _ in range(ATTEMPTS):
+        stored = store.load_lead(lead)
+        if stored is None:
+            return False
+        commit = decide(gather(store, ruleset, lead, stored, ()), clock())
+        if replace(commit.lead, version=stored.version, pending=stored.pending) == stored:
+            return bool(stored.pending)
+        try:
+            store.commit(commit)
+        except VersionConflictError:
+            continue
+        return bool(stored.pending or commit.lead.pending)
+    raise ContentionError(f"a lead was written by others on each of {ATTEMPTS} attempts")
+
+
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """All that a decision about one lead depends on, but the instant."""
@@ -126,6 +146,7 @@ def decide(gathered: Gathered, now: datetime) -> LeadCommit:
     story.tell_step("events", Standing(before.tier, before.total), score)
     if before.converted_at is None and score.converted_at is not None:
         story.tell_conversion(before, score)
+    due = score.next_change_at
     lead = StoredLead(
         lead=gathered.lead,
         version=version,
@@ -134,6 +155,7 @@ def decide(gathered: Gathered, now: datetime) -> LeadCommit:
         tier=score.tier,
         rank_key=rank_key(score.ceiling),
         memory=story.memory,
+        due=None if due is None else from_datetime(due),
         pending=tuple(story.changes),
     )
     accounts = [
