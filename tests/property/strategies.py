@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
+from itertools import combinations
 from typing import Any
 
 from hypothesis import strategies as st
@@ -148,34 +149,22 @@ def text_operators(alphabet: list[str]) -> st.SearchStrategy[Any]:
     )
 
 
-@st.composite
-def numeric_ranges(draw: st.DrawFn) -> JsonObject:
-    low, high = sorted(
-        draw(st.lists(st.sampled_from([-1, 0, 5, 5.5, 100, 300, 500]), min_size=2, max_size=2, unique=True))
-    )
-    return {
-        "numeric": draw(
-            st.sampled_from(
-                [
-                    [">", low],
-                    [">=", low],
-                    ["<", high],
-                    ["<=", high],
-                    ["=", low],
-                    [">", low, "<", high],
-                    [">=", low, "<=", high],
-                    [">", low, "<=", high],
-                    [">=", low, "<", high],
-                ]
-            )
-        )
-    }
-
+BOUNDS = [-1, 0, 5, 5.5, 100, 300, 500]
+RANGES = [
+    *({"numeric": [comparison, bound]} for bound in BOUNDS for comparison in ("=", "<", "<=", ">", ">=")),
+    *(
+        {"numeric": [above, low, below, high]}
+        for low, high in combinations(BOUNDS, 2)
+        for above in (">", ">=")
+        for below in ("<", "<=")
+    ),
+]
+numeric_ranges = st.sampled_from(RANGES)
 
 number_operators = st.one_of(
     numbers,
-    numeric_ranges(),
-    numeric_ranges(),
+    numeric_ranges,
+    numeric_ranges,
     st.sampled_from(LARGE_NUMBERS),
     st.fixed_dictionaries({"anything-but": st.one_of(numbers, st.lists(numbers, min_size=1, max_size=2, unique=True))}),
 )
@@ -505,13 +494,34 @@ ALPHABET: list[Any] = [
 ]
 
 
+def every_operator() -> list[Any]:
+    """Each operator with each argument that the alphabet suggests, the parts of its texts included."""
+    filled = [text for text in TEXTS if text]
+    heads = sorted({text[:end] for text in filled for end in (1, 2, len(text) - 1, len(text)) if text[:end]})
+    tails = sorted({text[-size:] for text in filled for size in (1, 2, len(text) - 1, len(text)) if size})
+    stars = ["*", "*/*", "/*", "*g", "/p*g*", "*e*o", "a\\**b", "*\\\\*", "VP *", "*ales", "é*", "*cole"]
+    texts_of: list[Any] = [
+        *({"prefix": head} for head in heads),
+        *({"suffix": tail} for tail in tails),
+        *({"equals-ignore-case": text.swapcase()} for text in filled),
+        *({"wildcard": star} for star in stars),
+    ]
+    folded = [{"prefix": {"equals-ignore-case": head.swapcase()}} for head in heads]
+    folded += [{"suffix": {"equals-ignore-case": tail.swapcase()}} for tail in tails]
+    excluded = [*TEXTS, ["ceo", "CEO"], *texts_of, *NUMBERS, [5, 300], {"prefix": ["/", "c"]}, {"suffix": ["o", "g"]}]
+    exact = [*TEXTS, *NUMBERS, *LARGE_NUMBERS, None, True, False, *ADDRESSES]
+    others = [{"cidr": network} for network in NETWORKS] + [{"exists": True}, {"exists": False}]
+    return [*exact, *texts_of, *folded, *RANGES, *({"anything-but": one} for one in excluded), *others]
+
+
 @st.composite
 def satisfying(draw: st.DrawFn, pattern: JsonObject) -> JsonObject:
     """A document with a value for every clause of one way to satisfy the pattern, or nearly so."""
     found: JsonObject = {}
     for path, alternatives in draw(st.sampled_from(oracle.conjunctions(pattern))):
         values = [v for v in ALPHABET if any(oracle.value_matches(a, v) for a in alternatives)]
-        if values and draw(rarely):
+        nearly = draw(rarely)
+        if values and nearly:
             # As likely as not a near miss: on the wrong side of a bound, or the other case.
             values = [v for v in ALPHABET if type(v) is type(values[0])]
         if values and (oracle.ABSENT not in alternatives or draw(st.booleans())):
@@ -644,32 +654,37 @@ def fading_cases(draw: st.DrawFn) -> Case:
 
 @st.composite
 def threshold_cases(draw: st.DrawFn) -> Case:
-    """One or two thresholded criteria, or gates, and events that are all theirs, around midnight and window edges."""
+    """Thresholds, limits and gates over events that are all theirs, around midnight and the edges of windows."""
     scored: list[JsonObject] = []
-    for number in range(draw(pick(1, 2))):
+    for number in range(draw(pick(1, 2, 3))):
         criterion: JsonObject = {"id": f"c{number}", "group": "product", "points": draw(positive_points)}
         criterion["event"] = {"event": ["Feature Used"]}
-        maybe(draw, criterion, "within", durations)
+        if draw(mostly):
+            criterion["within"] = draw(durations)
         maybe(draw, criterion, "half_life", durations)
-        add_threshold(draw, criterion)
-        if number > 0 and draw(sometimes):
+        if draw(mostly):
+            add_threshold(draw, criterion)
+        else:
+            criterion["limit"] = draw(pick(2, 3, 4))
+        if number > 0 and draw(st.booleans()):
             criterion = {key: criterion[key] for key in criterion if key not in {"points", "half_life", "limit"}}
             criterion["disqualify"] = True
         scored.append(criterion)
     document: JsonObject = {"criteria": scored, "groups": {}}
     low, high = span(document)
     document["tiers"] = draw(tiers(low, high, [scored[0]["points"]]))
-    measured = st.fixed_dictionaries(
-        {}, optional={"minutes": pick(0.1, 0.2, 1, 5), "feature": pick("a", "b", "c", 1, 1.0)}
-    )
     pauses = st.one_of(pick(0, 1, 999), distances(document), pick(UNITS["d"] - 1, UNITS["d"], UNITS["d"] + 1))
+    used = st.fixed_dictionaries(
+        {"minutes": st.sampled_from([0.1, 0.2, 1, 5, True]), "feature": pick("a", "b", "c", 1, 1.0)}
+    )
     time = to_millis(draw(pick(*STARTS)))
     events: list[JsonObject] = []
     for number in range(draw(pick(2, 3, 4, 5, 6, 8))):
         time += draw(pauses)
-        body = {"type": "track", "event": "Feature Used", "properties": draw(st.one_of(measured, measured, measurable))}
+        body = {"type": "track", "event": "Feature Used", "properties": draw(st.one_of(used, used, measurable))}
         events.append({"messageId": f"m{number}", "timestamp": to_text(time), **body})
-    return Case(document, events, to_datetime(time + draw(st.one_of(st.just(0), distances(document)))))
+    anchor = oracle.instant(draw(st.sampled_from(events))["timestamp"])
+    return Case(document, events, to_datetime(anchor + draw(st.one_of(st.just(0), distances(document)))))
 
 
 @st.composite

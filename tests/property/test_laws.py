@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -19,6 +19,7 @@ import leadscore
 from leadscore import AccountState, Ruleset, Score, State
 from tests.property import oracle
 from tests.property.strategies import (
+    ALPHABET,
     MILLISECOND,
     Case,
     JsonObject,
@@ -26,6 +27,7 @@ from tests.property.strategies import (
     contents,
     documents,
     event_patterns,
+    every_operator,
     excursion_cases,
     fading_cases,
     milliseconds,
@@ -301,7 +303,7 @@ def test_an_occurrence_is_worth_its_exact_value_to_the_smallest_unit(points: int
     assert abs(Fraction(found) - expected) <= Fraction(1, 2**41) + expected / 2**51
 
 
-@given(any_case, st.lists(st.integers(0, 400 * 86_400_000), max_size=5))
+@given(st.one_of(any_case, excursion_cases()), st.lists(st.integers(0, 400 * 86_400_000), max_size=5))
 def test_no_later_total_exceeds_the_ceiling(case: Case, later: list[int]) -> None:
     ruleset = ruleset_of(case)
     events = seen_by(case)
@@ -336,7 +338,7 @@ def test_the_next_change_of_tier_is_where_it_says(case: Case, shares: list[float
             assert tier_at(ruleset, events, instant) == tier, instant
 
 
-@given(st.one_of(cases(), fading_cases(), threshold_cases(), excursion_cases(), excursion_cases()))
+@given(st.one_of(cases(), fading_cases(), threshold_cases(), threshold_cases(), excursion_cases(), excursion_cases()))
 def test_the_next_change_of_tier_is_the_oracles(case: Case) -> None:
     at = to_millis(case.at)
     found = leadscore.score_events(ruleset_of(case), case.events, case.at).next_change_at
@@ -398,6 +400,74 @@ def test_a_window_is_exact_to_the_millisecond(window: str, start: datetime, kind
     assert leadscore.score_events(ruleset, [used], edge + MILLISECOND).next_change_at is None
 
 
+def used_at(identifier: str, instant: int) -> JsonObject:
+    return {"messageId": identifier, "timestamp": to_text(instant), "type": "track", "event": "Feature Used"}
+
+
+MIDNIGHT = to_millis(datetime(2024, 3, 1, tzinfo=UTC))
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.sampled_from(["1s", "1d"]), st.integers(1, 4))
+def test_every_occurrence_leaves_the_window_at_an_edge_of_its_own(ages: list[int], window: str, limit: int) -> None:
+    criterion = {"id": "used", "group": "product", "event": {"event": ["Feature Used"]}, "points": 10}
+    document = {
+        "tiers": [{"name": "hot", "from": 5}, {"name": "cold"}],
+        "criteria": [{**criterion, "within": window, "limit": limit}],
+    }
+    ruleset = leadscore.parse_ruleset(document)
+    events = [used_at(f"m{n}", MIDNIGHT - age) for n, age in enumerate(ages)]
+    for passed in range(7):
+        at = MIDNIGHT + milliseconds(window) - 6 + passed
+        left = sum(at - (MIDNIGHT - age) <= milliseconds(window) for age in ages)
+        assert leadscore.score_events(ruleset, events, to_datetime(at)).total == 10 * min(left, limit)
+
+
+@given(
+    st.lists(st.integers(-2, 2), min_size=1, max_size=4),
+    st.integers(1, 2),
+    st.sampled_from(
+        [datetime(2024, 2, 29, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), datetime(1900, 3, 1, tzinfo=UTC)]
+    ),
+)
+def test_days_are_dates_in_utc(offsets: list[int], needed: int, day: datetime) -> None:
+    midnight = to_millis(day)
+    instants = [midnight + offset for offset in offsets]
+    criterion = {"id": "used", "group": "product", "event": {"event": ["Feature Used"]}, "points": 10}
+    document = {
+        "tiers": [{"name": "hot", "from": 5}, {"name": "cold"}],
+        "criteria": [{**criterion, "measure": "days", "at_least": needed}],
+    }
+    events = [used_at(f"m{n}", instant) for n, instant in enumerate(instants)]
+    dates = {to_datetime(instant).date() for instant in instants}
+    tier = tier_at(leadscore.parse_ruleset(document), events, to_datetime(midnight + 5))
+    assert tier == ("hot" if len(dates) >= needed else "cold")
+
+
+@given(
+    st.lists(st.sampled_from(["1s", "30s", "15m", None]), min_size=1, max_size=3),
+    st.sampled_from(["one event", "each its own"]),
+)
+def test_a_lead_stays_disqualified_until_the_last_gate_opens(windows: list[str | None], closed_by: str) -> None:
+    names = ["Feature Used" if closed_by == "one event" else f"Gate {n}" for n in range(len(windows))]
+    gates = [
+        {"id": f"gate{n}", "disqualify": True, "event": {"event": [name]}, **({"within": window} if window else {})}
+        for n, (name, window) in enumerate(zip(names, windows, strict=True))
+    ]
+    scored = {"id": "used", "group": "product", "event": {"event": ["Feature Used"]}, "points": 10}
+    document = {"tiers": [{"name": "hot", "from": 5}, {"name": "cold"}], "criteria": [*gates, scored]}
+    ruleset = leadscore.parse_ruleset(document)
+    events = [{**used_at(f"m{n}", MIDNIGHT + n), "event": name} for n, name in enumerate(names)]
+    at = to_datetime(MIDNIGHT + len(names))
+    closings = [
+        max(n for n, other in enumerate(names) if other == name) + milliseconds(window) + 1
+        for name, window in zip(names, windows, strict=True)
+        if window is not None
+    ]
+    opens = None if None in windows else to_datetime(MIDNIGHT + max(closings))
+    assert tier_at(ruleset, events, at) == "disqualified"
+    assert leadscore.score_events(ruleset, events, at).next_change_at == opens
+
+
 @given(any_case, st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]))
 def test_the_zone_that_an_instant_is_written_in_does_not_matter(case: Case, zone: str) -> None:
     assume(2 <= case.at.year <= 9998)
@@ -443,8 +513,36 @@ def test_each_event_matches_what_the_oracle_says(case: Case) -> None:
         assert leadscore.match(ruleset, one) == expected
 
 
-@given(any_case)
-def test_the_score_is_the_oracles(case: Case) -> None:
+SHAPES: list[Callable[[Any], Any]] = [
+    lambda value: {"value": value},
+    lambda value: {"value": [value]},
+    lambda value: {"value": [[], [value]]},
+    lambda value: {"value": {"deeper": value}},
+    lambda value: {"other": value},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["alone", "in a list", "in lists", "too deep", "elsewhere"])
+def test_every_operator_on_every_value_is_the_oracles(shape: Callable[[Any], Any]) -> None:
+    patterns = {f"c{n}": {"properties": {"value": [operator]}} for n, operator in enumerate(every_operator())}
+    criteria = [
+        {"id": name, "group": "product", "event": pattern, "points": 1, "max": 1} for name, pattern in patterns.items()
+    ]
+    ruleset = leadscore.parse_ruleset({"tiers": [{"name": "hot", "from": 1}, {"name": "cold"}], "criteria": criteria})
+    for value in ALPHABET:
+        one = {
+            "messageId": "m1",
+            "timestamp": to_text(MIDNIGHT),
+            "type": "track",
+            "event": "x",
+            "properties": shape(value),
+        }
+        expected = {name for name, pattern in patterns.items() if oracle.pattern_holds(pattern, one)}
+        wrong = expected ^ set(leadscore.match(ruleset, one))
+        assert not [patterns[name] for name in wrong], value
+
+
+def check_score(case: Case) -> None:
     score = leadscore.score_events(ruleset_of(case), case.events, case.at)
     expected = oracle.score(case.document, case.events, to_millis(case.at))
     exact = expected.exact
@@ -459,8 +557,7 @@ def test_the_score_is_the_oracles(case: Case) -> None:
     assert score.converted_at == converted_at
 
 
-@given(any_case)
-def test_the_explanation_is_the_oracles(case: Case) -> None:
+def check_explanation(case: Case) -> None:
     score = leadscore.score_events(ruleset_of(case), case.events, case.at)
     expected = oracle.score(case.document, case.events, to_millis(case.at))
     assert [factor.criterion for factor in score.factors] == [factor.id for factor in expected.factors]
@@ -484,6 +581,22 @@ def test_the_explanation_is_the_oracles(case: Case) -> None:
     for criterion, reason in missed.items():
         event(f"missed: {reason}")
         assert criterion in gates or reason in expected.missed[criterion]
+
+
+@given(any_case)
+def test_the_score_is_the_oracles(case: Case) -> None:
+    check_score(case)
+
+
+@given(any_case)
+def test_the_explanation_is_the_oracles(case: Case) -> None:
+    check_explanation(case)
+
+
+@given(threshold_cases())
+def test_thresholds_limits_and_gates_are_the_oracles(case: Case) -> None:
+    check_score(case)
+    check_explanation(case)
 
 
 @given(
