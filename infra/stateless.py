@@ -16,7 +16,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.functions import LeadscoreFunction, SharedLayer
-from infra.http_api import HttpApi
+from infra.public_api import PublicApi
 from infra.stages import Stage
 from infra.stateful import DUE_INDEX, RANKING_INDEX, StatefulStack
 
@@ -43,9 +43,9 @@ class StatelessStack(Stack):
         self.cool = self._cool()
         self.score.consume(state.events.queue.queue_arn, stage)
         self.notify.consume(state.changes.queue.queue_arn, stage)
-        self.http_api = HttpApi(
+        self.public_api = PublicApi(
             self,
-            "HttpApi",
+            "PublicApi",
             stage=stage,
             ingest=self.ingest.function,
             reader=self.api.function,
@@ -182,7 +182,7 @@ class StatelessStack(Stack):
         )
 
     def _add_outputs(self) -> None:
-        outputs = {"ApiId": self.http_api.rest_api.rest_api_id, "ApiUrl": self.http_api.rest_api.url}
+        outputs = {"ApiId": self.public_api.rest_api.rest_api_id, "ApiUrl": self.public_api.rest_api.url}
         for name, built in {
             "Ingest": self.ingest,
             "Score": self.score,

@@ -109,7 +109,7 @@ def test_nothing_else_has_a_name_that_stands_in_the_way_of_its_replacement(assem
     bus = named.pop("BusEA82B648 Name")
 
     assert bus.startswith(f"leadscore{stage.name}statefulBus")
-    assert named == {"HttpApiExecutionLogFA949DE7 LogGroupName": "API-Gateway-Execution-Logs_HttpApiRestApi/v1"}
+    assert named == {"PublicApiExecutionLog52E32ECE LogGroupName": "API-Gateway-Execution-Logs_PublicApiRestApi/v1"}
 
 
 def test_ruleset_parameter_grows_beyond_4_kb_by_itself(assembly: Assembly) -> None:

@@ -131,7 +131,7 @@ def test_every_function_logs_json_to_its_own_group_which_forgets(assembly: Assem
     assert {assembly.show(each["LogGroup"]) for each in used.values()} == {f"{name}Log" for name in SETTINGS}
     assert {each["LogFormat"] for each in used.values()} == {"JSON"}
     assert {each["RetentionInDays"] for each in groups.values()} == {stage.log_retention_days}
-    assert set(groups) == {f"{name}Log" for name in SETTINGS} | {"HttpApiAccessLog", "HttpApiExecutionLog"}
+    assert set(groups) == {f"{name}Log" for name in SETTINGS} | {"PublicApiAccessLog", "PublicApiExecutionLog"}
 
 
 @pytest.mark.parametrize("name", RIGHTS)
@@ -271,7 +271,7 @@ def test_one_permission_a_function_lets_its_own_trigger_and_no_other_call_it(ass
     assert permissions.pop("CoolFunction.Arn")[0] == "events.amazonaws.com"
     for principal, source in permissions.values():
         assert principal == "apigateway.amazonaws.com"
-        assert source.endswith(":HttpApiRestApi/*/*/*")
+        assert source.endswith(":PublicApiRestApi/*/*/*")
 
 
 def test_cool_runs_every_minute_and_its_next_run_is_its_retry(assembly: Assembly) -> None:
@@ -307,7 +307,7 @@ def test_preflight_is_answered_by_the_gateway_with_what_the_sdks_send(assembly: 
 
 
 def test_bodies_arrive_as_the_bytes_that_were_sent(assembly: Assembly) -> None:
-    api = assembly.properties("AWS::ApiGateway::RestApi")["HttpApiRestApi"]
+    api = assembly.properties("AWS::ApiGateway::RestApi")["PublicApiRestApi"]
 
     assert api["BinaryMediaTypes"] == ["*/*"]
     assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
@@ -318,7 +318,7 @@ def test_api_keeps_its_address(assembly: Assembly) -> None:
     resources = assembly.template("stateless")["Resources"]
 
     assert [name for name, each in resources.items() if each["Type"] == "AWS::ApiGateway::RestApi"] == [
-        "HttpApiRestApi4A32FAFC"
+        "PublicApiRestApi65D0C252"
     ]
 
 
@@ -334,7 +334,7 @@ def test_stage_is_v1_throttled_and_logs_neither_address_nor_query(assembly: Asse
     assert "$context.requestId" in log_format
     assert "sourceIp" not in log_format
     assert "$context.path" not in log_format
-    assert assembly.show(deployed["AccessLogSetting"]["DestinationArn"]).endswith(":HttpApiAccessLog")
+    assert assembly.show(deployed["AccessLogSetting"]["DestinationArn"]).endswith(":PublicApiAccessLog")
 
 
 def test_outputs_name_everything_that_a_user_needs(assembly: Assembly) -> None:

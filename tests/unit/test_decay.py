@@ -48,6 +48,9 @@ def test_points_halve_exactly_each_half_life() -> None:
         (1, DAY - 1, DAY, 549755818298),
         (7, 123_456_789, parse_duration("12h"), 1061733539198),
         (999, DAY + 1, parse_duration("3d"), 871810272002777),
+        # Late in a step of the table, where the last term of the series decides the last bit.
+        (999, 18_497_165, parse_duration("7d"), 1075371772359467),
+        (999, 137_533_313_681, parse_duration("3650d"), 811860729963604),
     ],
 )
 def test_decayed_points_have_these_bits_on_every_machine(points: int, age: int, half_life: int, units: int) -> None:
@@ -63,6 +66,12 @@ def test_decay_never_rises_and_ends_in_nothing(points: int, half_life: int) -> N
     assert amounts[0] == points * UNITS_PER_POINT
     assert amounts[-2:] == [0, 0]
     assert decayed_units(points, 10**15, half_life) == 0
+
+
+@pytest.mark.parametrize("points", [1, 2, 3, 1000])
+def test_the_halvings_until_nothing_are_the_fewest_that_leave_less_than_half_a_unit(points: int) -> None:
+    halvings = halvings_until_nothing(points)
+    assert 2 * points * UNITS_PER_POINT < 2**halvings <= 4 * points * UNITS_PER_POINT
 
 
 def test_decay_falls_from_one_step_of_its_table_to_the_next() -> None:

@@ -13,7 +13,8 @@ from itertools import permutations, product
 import pytest
 
 from leadscore import AccountState, Ruleset, State, advance, advance_account, match, score_events, score_state
-from leadscore.core.ledger import Ledger, open_ledger, tier_of
+from leadscore.core.decay import UNITS_PER_POINT, halvings_until_nothing
+from leadscore.core.ledger import Ledger, Term, open_ledger, tier_of
 from leadscore.core.next_change import find_next_change
 from leadscore.core.occurrences import Occurrence
 from leadscore.core.ruleset import Criterion, Group, Measure, Tier
@@ -149,6 +150,7 @@ SCENARIOS: list[tuple[str, str, list[Event], str, float]] = [
     # an event and a trait
     ("a visit of somebody", BOSS_VISIT, TWO_VISITS[:1], "2026-03-05", 0),
     ("a boss who never came", BOSS_VISIT, [said("2026-03-01", title="CEO")], "2026-03-05", 0),
+    ("a boss who never came twice", BOSS_VISIT + ", at_least: 2", [said("2026-03-01", title="CEO")], "2026-03-01", 0),
     ("a visit of who is a boss now", BOSS_VISIT, [TWO_VISITS[0], said("2026-03-02", title="CEO")], "2026-03-05", 16),
     # the criterion's own cap
     ("a cap on a criterion", VISIT + ", limit: 3, max: 20", TWO_VISITS, "2026-03-11", 20),
@@ -159,6 +161,7 @@ SCENARIOS: list[tuple[str, str, list[Event], str, float]] = [
         "2026-03-11",
         -20,
     ),
+    ("a cap on a trait", BOSS + ", max: 10", [said("2026-03-01", title="CEO")], "2026-03-01", 10),
     ("a cap that decay has gone below", VISIT + ", half_life: 10d, max: 10", TWO_VISITS[:1], "2026-03-11", 8),
 ]
 
@@ -184,6 +187,11 @@ def test_one_criterion(criterion: str, events: list[Event], at: str, points: flo
 
 def instant_of(event: Event) -> datetime:
     return datetime.fromisoformat(event["timestamp"])
+
+
+def test_a_criterion_that_does_not_hold_hides_none_after_it() -> None:
+    ruleset = rules(BOSS_VISIT, VISIT, BOSS)
+    assert factor_points(score(ruleset, TWO_VISITS, "2026-03-11")) == {"visit": 16}
 
 
 # --- the worked example, caps, tiers ----------------------------------------------------------------------------------
@@ -399,6 +407,7 @@ def test_coverage_is_whole_without_fit_criteria() -> None:
     [
         (VISIT, [], "not seen"),
         (VISIT + ", within: 1d", TWO_VISITS, "outside the window"),
+        (VISIT + ", within: 1d", [visited("0001-01-01", "/")], "outside the window"),
         (READ + ", at_least: 9, within: 60d", FEATURES, "below at_least"),
         (READ + ", at_least: 2, within: 1d", FEATURES, "outside the window"),
         (BOSS, [], "unknown trait"),
@@ -549,14 +558,31 @@ COMPLAINT = did("2026-03-01", "Complained")
         ([VISIT + ", within: 3d"], TWO_VISITS[:1], ("2026-03-04 00:00:00.001", "cold")),
         ([VISIT + ", half_life: 10d, max: 5"], TWO_VISITS[:1], ("2026-03-17 18:44:14.127", "cold")),
         ([VISIT], TWO_VISITS[:1], None),
+        # A single point decides.
+        (
+            [VISIT.replace("16", "1") + ", within: 3d", BOSS.replace("16", "4")],
+            [TWO_VISITS[0], said("2026-03-01", title="CEO")],
+            ("2026-03-04 00:00:00.001", "cold"),
+        ),
         (
             [VISIT + ", half_life: 10d", BOSS],
             [TWO_VISITS[0], said("2026-03-01", title="CEO")],
             ("2026-03-21 00:00:00.001", "warm"),
         ),
+        # A threshold is missed as soon as the first of the reads that it needs is too old.
+        (
+            [READ + ", at_least: 2, within: 3d"],
+            [did("2026-02-27", "Read"), did("2026-03-01", "Read")],
+            ("2026-03-02 00:00:00.001", "cold"),
+        ),
         # A complaint that is forgotten lifts the lead again.
         ([VISIT, PENALTY + ", within: 3d"], [TWO_VISITS[0], COMPLAINT], ("2026-03-04 00:00:00.001", "warm")),
         ([VISIT, PENALTY + ", half_life: 1d"], [TWO_VISITS[0], COMPLAINT], ("2026-03-01 12:58:25.109", "warm")),
+        (
+            [VISIT, BOSS, PENALTY + ", within: 3d"],
+            [TWO_VISITS[0], COMPLAINT, said("2026-03-01", title="CEO")],
+            ("2026-03-04 00:00:00.001", "hot"),
+        ),
         # Both fade alike and outweigh each other for ever.
         ([VISIT + ", half_life: 1d", PENALTY + ", half_life: 1d"], [TWO_VISITS[0], COMPLAINT], None),
         # The complaint fades first: the lead warms up before it cools down.
@@ -579,9 +605,37 @@ def test_the_next_change(criteria: list[str], events: list[Event], changes_to: t
     assert score_events(ruleset, events, now.next_change_at).tier == tier != now.tier
 
 
+@pytest.mark.parametrize(
+    ("term", "settles"),
+    [
+        (Term(5), None),
+        (Term(5, 100, closes=130), 130),
+        (Term(5, 100, half_life=10), 100 + 10 * halvings_until_nothing(5)),
+        (Term(5, 100, half_life=10, closes=130), 130),
+        (Term(5, 100, half_life=10, closes=10_000), 100 + 10 * halvings_until_nothing(5)),
+    ],
+)
+def test_a_term_is_nothing_from_when_it_settles_on(term: Term, settles: int | None) -> None:
+    assert term.settles == settles
+    if settles is None:
+        assert term.units_at(10**9) == 5 * UNITS_PER_POINT
+    else:
+        assert term.units_at(settles) == term.units_at(10**9) == 0
+
+
+def test_a_tier_from_nothing_is_reached_when_a_penalty_is_forgotten() -> None:
+    ruleset = rules(
+        PENALTY + ", within: 3d", tiers="[{name: fine, from: 0}, {name: poor}]", total="{min: -100, max: 100}"
+    )
+    result = score(ruleset, [COMPLAINT], "2026-03-01")
+    assert (result.tier, result.next_change_at) == ("poor", instant("2026-03-04 00:00:00.001"))
+
+
 def test_a_change_beyond_the_last_instant_is_none() -> None:
     ruleset = rules(VISIT + ", within: 30d")
     assert score(ruleset, [visited("9999-12-25", "/")], "9999-12-26").next_change_at is None
+    last = visited("9999-12-01 23:59:59.998", "/")
+    assert score(ruleset, [last], "9999-12-26").next_change_at == instant("9999-12-31 23:59:59.999")
 
 
 @pytest.mark.parametrize("seed", range(400))

@@ -77,7 +77,7 @@ GATEWAY_ERRORS = (
 )
 
 
-class HttpApi(Construct):
+class PublicApi(Construct):
     """The REST API with its routes, logs, limits and error bodies."""
 
     def __init__(
