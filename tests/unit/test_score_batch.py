@@ -114,6 +114,17 @@ def test_a_redelivery_writes_nothing_but_hands_on_what_is_pending() -> None:
     assert len(queue.bodies) == 2
 
 
+def test_of_two_copies_in_one_batch_the_log_keeps_the_first() -> None:
+    store, queue = MemoryStore(), Queue()
+    copies = [
+        make_event(name, kind, properties={"copy": copy}, event="Trial Started")
+        for name, kind in (("m1", "track"), ("m2", "page"))
+        for copy in (1, 2)
+    ]
+    assert run(store, queue, *map(from_ingest, copies)).scored == 4
+    assert {str(event["properties"]) for event in store.load_events("ada")} == {"{'copy': 1}"}
+
+
 def test_what_another_worker_is_about_to_announce_is_left_to_it() -> None:
     store, queue = MemoryStore(), Queue()
     run(store, queue, from_ingest(TITLE), from_ingest(TRIAL))

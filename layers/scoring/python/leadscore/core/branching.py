@@ -88,8 +88,7 @@ class TotalRange:
         inside = [closes for closes in self._all_closings if span.start < closes <= span.end]
         if not inside:
             return (span.start + span.end) // 2
-        closes = inside[len(inside) // 2]
-        return closes - 1 if closes - 1 > span.start else min(closes, span.end - 1)
+        return max(inside[len(inside) // 2] - 1, span.start + 1)
 
     def _is_tier(self, total: int, tier: int) -> bool:
         return tier_of(self._ledger.ruleset, total) == tier

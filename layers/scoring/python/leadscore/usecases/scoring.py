@@ -56,9 +56,11 @@ def apply_events(
     It is where these events made a change, and where one is pending and some event is known already: then whoever
     made it may have died before handing it on. Raises ContentionError when other writers won every attempt.
     """
-    distinct = {str(event["messageId"]): event for event in events}.values()
-    touching = [event for event in distinct if touches(ruleset, event)]
-    for event in distinct:
+    distinct: dict[str, Event] = {}
+    for event in events:
+        distinct.setdefault(str(event["messageId"]), event)
+    touching = [event for event in distinct.values() if touches(ruleset, event)]
+    for event in distinct.values():
         if not touches(ruleset, event):
             store.append_event(lead, event)
     chunks = batched(touching, EVENTS_PER_COMMIT, strict=False)
