@@ -80,11 +80,13 @@ def record(number: int, kind: str, **more: object) -> dict[str, str]:
     return {"messageId": f"sqs-{number}", "body": json.dumps({"event": event, "source": "web"})}
 
 
-HOT = [
-    record(1, "identify", traits=EXECUTIVE),
-    record(2, "page", properties={"path": "/pricing"}),
-    record(3, "track", event="Trial Started"),
-]
+def hot_records() -> list[dict[str, str]]:
+    """Return the worked example, five minutes old at the moment of the call."""
+    return [
+        record(1, "identify", traits=EXECUTIVE),
+        record(2, "page", properties={"path": "/pricing"}),
+        record(3, "track", event="Trial Started"),
+    ]
 
 
 def get(module: ModuleType, path: str, **query: str) -> tuple[int, dict[str, Any]]:
@@ -93,7 +95,7 @@ def get(module: ModuleType, path: str, **query: str) -> tuple[int, dict[str, Any
 
 
 def test_a_hot_lead_goes_all_the_way(account: Account) -> None:
-    assert account.function("score").handler({"Records": HOT}, Context()) == {"batchItemFailures": []}
+    assert account.function("score").handler({"Records": hot_records()}, Context()) == {"batchItemFailures": []}
     changes = account.take(account.changes)
     assert [json.loads(change["body"]) for change in changes] == [{"lead": "grace"}]
     notify = account.function("notify")
@@ -111,7 +113,7 @@ def test_a_lead_that_cooled_is_told_on_the_bus_and_alerts_nobody(account: Accoun
     aged = json.loads(RULESET.document)
     next(one for one in aged["criteria"] if one["id"] == "free-trial")["within"] = "6m"
     boto3.client("ssm").put_parameter(Name="/ruleset", Value=json.dumps(aged), Type="String", Overwrite=True)
-    account.function("score").handler({"Records": HOT}, Context())
+    account.function("score").handler({"Records": hot_records()}, Context())
     account.function("notify").handler({"Records": account.take(account.changes)}, Context())
     assert len(account.take(account.inbox)) == len(account.take(account.bus_queue)) == 1
     cool = account.function("cool")
@@ -128,7 +130,7 @@ def test_a_lead_that_cooled_is_told_on_the_bus_and_alerts_nobody(account: Accoun
 
 
 def test_an_alert_that_is_refused_stays_pending(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
-    account.function("score").handler({"Records": HOT}, Context())
+    account.function("score").handler({"Records": hot_records()}, Context())
     changes = account.take(account.changes)
     gone = account.topic + "-gone"
     failed = account.function("notify", ALERTS_TOPIC_ARN=gone).handler({"Records": changes}, Context())
@@ -140,7 +142,7 @@ def test_an_alert_that_is_refused_stays_pending(account: Account, capsys: pytest
 
 def test_poison_is_logged_with_its_reason_and_no_content(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     poison = {"messageId": "sqs-9", "body": '{"event": {"email": "secret@acme.example"}}'}
-    answer = account.function("score").handler({"Records": [poison, *HOT]}, Context())
+    answer = account.function("score").handler({"Records": [poison, *hot_records()]}, Context())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "sqs-9"}]}
     out = capsys.readouterr().out
     assert '"code":"unknown_message"' in out
@@ -152,11 +154,11 @@ def test_poison_is_logged_with_its_reason_and_no_content(account: Account, capsy
 def test_a_ruleset_that_cannot_be_read_fails_the_whole_batch(account: Account) -> None:
     boto3.client("ssm").put_parameter(Name="/ruleset", Value='{"tiers": []}', Type="String", Overwrite=True)
     with pytest.raises(ValueError, match="tiers"):
-        account.function("score").handler({"Records": HOT}, Context())
+        account.function("score").handler({"Records": hot_records()}, Context())
 
 
 def test_reads_answer_the_list_and_the_lead(account: Account) -> None:
-    account.function("score").handler({"Records": HOT}, Context())
+    account.function("score").handler({"Records": hot_records()}, Context())
     api = account.function("api")
     status, page = get(api, "/leads", tier="hot", limit="5")
     assert (status, page["next_cursor"]) == (200, None)
