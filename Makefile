@@ -6,8 +6,15 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
 
 UV_VERSION := 0.13.9
 STAGE ?= dev
+APT_GET := DEBIAN_FRONTEND=noninteractive apt-get -qq
+define INSTALL_CHROMIUM
+if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then \
+    echo "chromium is missing: install it (on Debian, as root: apt-get install --no-install-recommends chromium)" >&2; exit 1; \
+fi; \
+echo "installing chromium"; $(APT_GET) update && $(APT_GET) install --yes --no-install-recommends chromium > /dev/null
+endef
 
-.PHONY: help setup check format test test-fast demo up down synth deploy clean
+.PHONY: help setup check format test chromium test-fast simulate demo up down synth deploy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +31,17 @@ format: setup ## Format and fix what can be fixed
 	ruff format .
 	ruff check --fix .
 
-test: setup ## All tests; the end-to-end ones deploy the app onto an emulated AWS
+test: setup chromium ## All tests; the end-to-end ones deploy the app onto an emulated AWS
 	pytest
+
+chromium: ## Install the browser that the tests of browser SDKs drive, where it is missing (Debian, as root)
+	@command -v chromium > /dev/null || { $(INSTALL_CHROMIUM); }
 
 test-fast: setup ## All tests but the end-to-end ones
 	pytest -m "not e2e"
+
+simulate: setup ## Run SEEDS (10000) runs of the fault simulation
+	python -m tests.simulation $(or $(SEEDS),10000)
 
 demo: setup ## A week of SDK traffic, the ranked list and the alerts (KEEP=1 leaves the stack up)
 	leadscore demo $(if $(filter-out 0,$(KEEP)),--keep)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from aws_cdk import App
 
-from infra.application import build_app
+from infra.application import ContextError, build_app
 from infra.bundling import BundlingError
+from infra.mappings import MappingsFileError
 from infra.ruleset import RulesetFileError
 from infra.stages import UnknownStageError
 
@@ -17,7 +18,7 @@ def main() -> None:
     """Synthesize; what the person at the keyboard can mend is said in words, without a traceback."""
     try:
         build_app(App(), Path(__file__).parent).synth()
-    except (BundlingError, RulesetFileError, UnknownStageError) as error:
+    except (BundlingError, ContextError, MappingsFileError, RulesetFileError, UnknownStageError) as error:
         sys.exit(f"leadscore: {error}")
 
 

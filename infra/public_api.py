@@ -1,18 +1,22 @@
-"""The way in for SDKs and the way out for readers: one REST API whose stage is `v1`.
+"""The way in for SDKs, the way out for readers and for those to be forgotten: one REST API whose stage is `v1`.
 
-The stage's name makes the SDKs' own `/v1/...` right on the API's root host. Invariant: every error body that the
-gateway makes itself is JSON with `code` and `message`, since SDKs without a `code` retry for minutes.
+The stage's name makes the SDKs' own `/v1/...` right on the API's root host; a second stage is there for the one path
+that SDKs have beside it, `/beacon/v1/batch`. Invariant: every error body that the gateway makes itself is JSON with
+`code` and `message`, since SDKs without a `code` retry for minutes, and bears the headers of ingest's own answers.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict, cast
 
 from aws_cdk import Duration
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.acknowledging import acknowledge
@@ -20,16 +24,31 @@ from infra.alarms import alarm_above
 from infra.lifetimes import log_group
 from infra.stages import Stage
 
-API_STAGE = "v1"
-INGEST_PATHS = (
+API_STAGE, BEACON_STAGE = "v1", "beacon"
+SENDING_PATHS = (
     *("batch", "b", "import"),
     *("track", "identify", "page", "screen", "group", "alias"),
     *("t", "i", "p", "s", "g", "a"),
+    # Figures that Segment's SDK has about itself.
+    "m",
+    # RudderStack's beacon, on the stage of that name.
+    "v1/batch",
 )
+# What browser SDKs load before they send. RudderStack's asks by HEAD whether an ad blocker lets it through.
+SETTINGS_PATHS = ("projects/{key}/settings", "sourceConfig")
+_SENDING, _LOADING = ("POST",), ("GET", "HEAD")
 _ALLOWED_HEADERS = (
-    "authorization,content-type,anonymousid,sentat,x-retry-count,x-write-key,rsa-retry-attempt,rsa-retry-reason,"
-    "rsa-since-first-attempt,rsa-since-last-attempt"
+    "authorization,content-type,anonymousid,sentat,x-retry-count,x-write-key,rsa-recovered,rsa-retry-attempt,"
+    "rsa-retry-reason,rsa-since-first-attempt,rsa-since-last-attempt"
 )
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Strict-Transport-Security": "max-age=31536000",
+    "Referrer-Policy": "no-referrer",
+}
+# What a usage plan allows all readers together; requests are signed besides.
+_READER_REQUESTS_PER_SECOND, _READER_BURST, _READER_REQUESTS_A_DAY = 20, 40, 100_000
 _PREFLIGHT_SECONDS = 7200
 # What the gateway itself knows about the error, already quoted as JSON.
 _GATEWAY_MESSAGE = "$context.error.messageString"
@@ -88,15 +107,21 @@ class PublicApi(Construct):
         stage: Stage,
         ingest: lambda_.IFunction,
         reader: lambda_.IFunction,
+        eraser: lambda_.IFunction,
         alarm_action: cloudwatch.IAlarmAction,
+        metered: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.rest_api = self._rest_api(stage)
-        self._keep_execution_log(stage)
+        limits_and_log = _limits_and_log(stage, log_group(self, "AccessLog", stage))
+        self.rest_api = self._rest_api(limits_and_log)
+        self._keep_execution_log("ExecutionLog", self.rest_api.deployment_stage, API_STAGE, stage)
         self._add_ingest_routes(ingest)
-        self._add_reading_routes(reader)
+        self._add_routes_for_people(reader, eraser, metered=metered)
         for error in GATEWAY_ERRORS:
             self._add_gateway_error(error)
+        beacon = self._beacon_stage(stage, limits_and_log)
+        self.stage_arns = (self.rest_api.deployment_stage.stage_arn, beacon.stage_arn)
+        self.readers_key = self._meter_readers() if metered else None
         alarm_above(
             self,
             "ServerErrors",
@@ -106,7 +131,7 @@ class PublicApi(Construct):
             action=alarm_action,
         )
 
-    def _rest_api(self, stage: Stage) -> apigateway.RestApi:
+    def _rest_api(self, limits_and_log: _LimitsAndLog) -> apigateway.RestApi:
         api = apigateway.RestApi(
             self,
             "RestApi",
@@ -115,14 +140,7 @@ class PublicApi(Construct):
             # Bodies reach the function as base64 of the bytes that were sent: read as text, gzip would be destroyed.
             binary_media_types=["*/*"],
             cloud_watch_role=True,
-            deploy_options=apigateway.StageOptions(
-                stage_name=API_STAGE,
-                throttling_rate_limit=stage.api_requests_per_second,
-                throttling_burst_limit=stage.api_burst,
-                logging_level=apigateway.MethodLoggingLevel.ERROR,
-                access_log_destination=apigateway.LogGroupLogDestination(log_group(self, "AccessLog", stage)),
-                access_log_format=_access_log_format(),
-            ),
+            deploy_options=apigateway.StageOptions(stage_name=API_STAGE, **limits_and_log),
         )
         # The construct's own output, under a name that nobody looks for.
         api.node.try_remove_child("Endpoint")
@@ -132,11 +150,7 @@ class PublicApi(Construct):
             "Bodies are text/plain, form-urlencoded or gzip by the SDKs' habit, which a request validator "
             "cannot read; the ingest function parses and bounds every body, the api function every parameter.",
         )
-        acknowledge(
-            api.deployment_stage,
-            "APIG3",
-            "A web ACL is priced by the month and belongs to the account's owner; the stage throttles.",
-        )
+        _acknowledge_open_stage(api.deployment_stage)
         acknowledge(
             api.node.find_child("CloudWatchRole"),
             "IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs]",
@@ -145,54 +159,131 @@ class PublicApi(Construct):
         )
         return api
 
-    def _keep_execution_log(self, stage: Stage) -> None:
+    def _keep_execution_log(self, construct_id: str, deployed: apigateway.Stage, name: str, stage: Stage) -> None:
         """Make the log group that API Gateway would otherwise make itself, to be kept for ever."""
-        api_id = self.rest_api.rest_api_id
-        group = log_group(self, "ExecutionLog", stage, required_name=f"API-Gateway-Execution-Logs_{api_id}/{API_STAGE}")
-        self.rest_api.deployment_stage.node.add_dependency(group)
+        required = f"API-Gateway-Execution-Logs_{self.rest_api.rest_api_id}/{name}"
+        deployed.node.add_dependency(log_group(self, construct_id, stage, required_name=required))
 
     def _add_ingest_routes(self, ingest: lambda_.IFunction) -> None:
         integration = apigateway.LambdaIntegration(ingest, scope_permission_to_method=False)
-        for path in INGEST_PATHS:
-            resource = self.rest_api.root.add_resource(path)
-            method = resource.add_method("POST", integration, authorization_type=apigateway.AuthorizationType.NONE)
-            for rule in ("APIG4", "COG4"):
-                acknowledge(
-                    method,
-                    rule,
-                    "SDKs authenticate by a write key that may be in the body, where no authorizer looks; the "
-                    "ingest function compares its hash and answers 401.",
-                )
-            _add_preflight(resource)
+        for paths, verbs in ((SENDING_PATHS, _SENDING), (SETTINGS_PATHS, _LOADING)):
+            for path in paths:
+                resource = self.rest_api.root.resource_for_path(path)
+                for verb in verbs:
+                    _add_open_method(resource, verb, integration)
+                _add_preflight(resource, verbs)
 
-    def _add_reading_routes(self, reader: lambda_.IFunction) -> None:
-        integration = apigateway.LambdaIntegration(reader, scope_permission_to_method=False)
+    def _beacon_stage(self, stage: Stage, limits_and_log: _LimitsAndLog) -> apigateway.Stage:
+        beacon = apigateway.Stage(
+            self,
+            "BeaconStage",
+            deployment=cast(apigateway.Deployment, self.rest_api.latest_deployment),
+            stage_name=BEACON_STAGE,
+            **limits_and_log,
+        )
+        _acknowledge_open_stage(beacon)
+        self._keep_execution_log("BeaconExecutionLog", beacon, BEACON_STAGE, stage)
+        return beacon
+
+    def _meter_readers(self) -> apigateway.IApiKey:
+        """Bound what all readers together may ask for; returns the key that they send beside their signature."""
+        plan = self.rest_api.add_usage_plan(
+            "Readers",
+            description="Leadscore: requests for leads",
+            throttle=apigateway.ThrottleSettings(rate_limit=_READER_REQUESTS_PER_SECOND, burst_limit=_READER_BURST),
+            quota=apigateway.QuotaSettings(limit=_READER_REQUESTS_A_DAY, period=apigateway.Period.DAY),
+            api_stages=[
+                apigateway.UsagePlanPerApiStage(api=self.rest_api, stage=self.rest_api.deployment_stage),
+            ],
+        )
+        key = self.rest_api.add_api_key("ReadersKey", description="Leadscore: for those who read leads")
+        plan.add_api_key(key)
+        return key
+
+    def _add_routes_for_people(self, reader: lambda_.IFunction, eraser: lambda_.IFunction, *, metered: bool) -> None:
         leads = self.rest_api.root.add_resource("leads")
-        for resource in (leads, leads.add_resource("{id}")):
-            method = resource.add_method("GET", integration, authorization_type=apigateway.AuthorizationType.IAM)
-            acknowledge(
-                method,
-                "COG4",
-                "Callers are people and services with AWS credentials: the method is authorised by IAM.",
-            )
+        lead = leads.add_resource("{id}")
+        reading = apigateway.LambdaIntegration(reader, scope_permission_to_method=False)
+        for resource in (leads, lead, lead.add_resource("export")):
+            _add_signed_method(resource, "GET", reading, metered=metered)
+        erasing = apigateway.LambdaIntegration(eraser, scope_permission_to_method=False)
+        _add_signed_method(lead, "DELETE", erasing, metered=metered)
 
     def _add_gateway_error(self, error: GatewayError) -> None:
-        headers = {"Access-Control-Allow-Origin": "'*'", "Access-Control-Expose-Headers": "'Retry-After'"}
+        headers = {
+            **_SECURITY_HEADERS,
+            "Cache-Control": "no-store",
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Expose-Headers": "Retry-After",
+        }
         if error.code == "throttled":
-            headers["Retry-After"] = "'1'"
+            headers["Retry-After"] = "1"
         self.rest_api.add_gateway_response(
             error.kind.response_type,
             type=error.kind,
             templates={"application/json": error.template()},
-            response_headers=headers,
+            response_headers={name: f"'{value}'" for name, value in headers.items()},
         )
 
 
-def _add_preflight(resource: apigateway.Resource) -> None:
+class _LimitsAndLog(TypedDict):
+    """What the API's stages have in common."""
+
+    throttling_rate_limit: int
+    throttling_burst_limit: int
+    logging_level: apigateway.MethodLoggingLevel
+    access_log_destination: apigateway.IAccessLogDestination
+    access_log_format: apigateway.AccessLogFormat
+
+
+def _limits_and_log(stage: Stage, access_log: logs.LogGroup) -> _LimitsAndLog:
+    return {
+        "throttling_rate_limit": stage.api_requests_per_second,
+        "throttling_burst_limit": stage.api_burst,
+        "logging_level": apigateway.MethodLoggingLevel.ERROR,
+        "access_log_destination": apigateway.LogGroupLogDestination(access_log),
+        "access_log_format": _access_log_format(),
+    }
+
+
+def _acknowledge_open_stage(deployed: apigateway.Stage) -> None:
+    acknowledge(
+        deployed,
+        "APIG3",
+        "A web ACL is priced by the month: `-c waf=true` adds one, in the stack `firewall`; the stage throttles.",
+    )
+
+
+def _add_open_method(resource: apigateway.Resource, verb: str, ingest: apigateway.LambdaIntegration) -> None:
+    method = resource.add_method(verb, ingest, authorization_type=apigateway.AuthorizationType.NONE)
+    for rule in ("APIG4", "COG4"):
+        acknowledge(
+            method,
+            rule,
+            "SDKs authenticate by a write key that may be in the body, where no authorizer looks; the ingest "
+            "function compares its hash and answers 401. What SDKs load before they send is the same for everybody.",
+        )
+
+
+def _add_signed_method(
+    resource: apigateway.Resource, verb: str, function: apigateway.LambdaIntegration, *, metered: bool
+) -> None:
+    method = resource.add_method(
+        verb, function, authorization_type=apigateway.AuthorizationType.IAM, api_key_required=metered or None
+    )
+    acknowledge(
+        method,
+        "COG4",
+        "Callers are people and services with AWS credentials: the method is authorised by IAM.",
+    )
+
+
+def _add_preflight(resource: apigateway.Resource, verbs: Sequence[str]) -> None:
     """Answer a browser's OPTIONS from the gateway alone."""
     headers = {
+        **_SECURITY_HEADERS,
         "Access-Control-Allow-Origin": "*",
-        "Access-Control-Allow-Methods": "POST,OPTIONS",
+        "Access-Control-Allow-Methods": ",".join((*verbs, "OPTIONS")),
         "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
         "Access-Control-Expose-Headers": "Retry-After",
         "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),

@@ -30,14 +30,18 @@ class WorkQueue(Construct):
         consumer_timeout: int,
         holds: str,
         alarm_action: cloudwatch.IAlarmAction,
+        fifo: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
+        # CloudFormation wants to be told of what is true alone: `fifo=False` is refused.
+        is_fifo = True if fifo else None
         self.dead_letters = sqs.Queue(
             self,
             "DeadLetters",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             retention_period=_LONGEST_RETENTION,
+            fifo=is_fifo,
             removal_policy=removal_policy(stage),
         )
         self.queue = sqs.Queue(
@@ -50,6 +54,7 @@ class WorkQueue(Construct):
             visibility_timeout=Duration.seconds(consumer_timeout * stage.visibility_factor),
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=stage.max_receive_count),
             removal_policy=removal_policy(stage),
+            fifo=is_fifo,
         )
         alarm_above(
             self,

@@ -23,7 +23,10 @@ class Stage:
     """One stage; all times are in seconds unless the name says days.
 
     `visibility_factor` times a function's timeout is how long a message that it failed on stays invisible; AWS asks
-    for six. A poison message reaches its dead-letter queue after `max_receive_count` such rounds.
+    for six. A poison message reaches its dead-letter queue after `max_receive_count` such rounds. For
+    `tombstone_retention_days` nothing is taken in under an erased person's ids. A rebuild of all leads works on
+    `rebuild_concurrency` segments at once, each call for about `rebuild_work_seconds`. Where the stage `takes_web_acl`,
+    the context may ask for one.
     """
 
     name: str
@@ -41,7 +44,11 @@ class Stage:
     max_concurrency: int
     ruleset_ttl: int
     event_retention_days: int
+    tombstone_retention_days: int
     rank_shards: int
+    rebuild_concurrency: int
+    rebuild_work_seconds: int
+    takes_web_acl: bool
 
 
 def host_architecture() -> Architecture:
@@ -68,7 +75,11 @@ _STAGES = {
             max_concurrency=2,
             ruleset_ttl=1,
             event_retention_days=400,
+            tombstone_retention_days=1095,
             rank_shards=2,
+            rebuild_concurrency=2,
+            rebuild_work_seconds=5,
+            takes_web_acl=False,
         ),
         Stage(
             name="dev",
@@ -86,7 +97,11 @@ _STAGES = {
             max_concurrency=5,
             ruleset_ttl=15,
             event_retention_days=400,
+            tombstone_retention_days=1095,
             rank_shards=2,
+            rebuild_concurrency=8,
+            rebuild_work_seconds=120,
+            takes_web_acl=True,
         ),
         Stage(
             name="prod",
@@ -104,7 +119,11 @@ _STAGES = {
             max_concurrency=20,
             ruleset_ttl=60,
             event_retention_days=400,
+            tombstone_retention_days=1095,
             rank_shards=8,
+            rebuild_concurrency=32,
+            rebuild_work_seconds=120,
+            takes_web_acl=True,
         ),
     )
 }

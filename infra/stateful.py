@@ -34,8 +34,8 @@ _AWS_SNS_KEY = "alias/aws/sns"
 class StatefulStack(Stack):
     """Table, parameters, queues, bus and topics.
 
-    `ruleset` is the canonical JSON that Parameter Store starts with. CloudFormation writes a parameter only when the
-    template's value changes, so what is published later stays until the ruleset file itself is deployed anew.
+    `ruleset` and `mappings` are the canonical JSON that Parameter Store starts with. CloudFormation writes a parameter
+    only when the template's value changes, so what is published later stays until the file itself is deployed anew.
     """
 
     def __init__(
@@ -44,6 +44,8 @@ class StatefulStack(Stack):
         *,
         stage: Stage,
         ruleset: str,
+        mappings: str,
+        partner_buses: tuple[str, ...],
         alert_email: str | None,
         ops_email: str | None,
     ) -> None:
@@ -81,6 +83,14 @@ class StatefulStack(Stack):
             # Standard while it fits 4 KB; and a parameter that once grew beyond that cannot become standard again.
             tier=ssm.ParameterTier.INTELLIGENT_TIERING,
         )
+        self.mappings = ssm.StringParameter(
+            self,
+            "Mappings",
+            parameter_name=f"/leadscore/{stage.name}/mappings",
+            description="How events of other services on the bus become events of a lead, as JSON",
+            string_value=mappings,
+            tier=ssm.ParameterTier.INTELLIGENT_TIERING,
+        )
         self.write_keys = ssm.StringParameter(
             self,
             "WriteKeys",
@@ -102,11 +112,14 @@ class StatefulStack(Stack):
             stage=stage,
             consumer_timeout=stage.notify_timeout,
             holds="announcements",
+            # So that no two deliveries about one lead are worked on at once, and people are told twice.
+            fifo=True,
             alarm_action=self.alarm_action,
         )
         self.bus = events.EventBus(self, "Bus", description="The second way in, and what Leadscore announces")
         self._feed_events_from_bus()
-        for kept in (self.ops_topic, self.alerts_topic, self.ruleset, self.write_keys, self.bus):
+        self._feed_events_from_partners(partner_buses)
+        for kept in (self.ops_topic, self.alerts_topic, self.ruleset, self.mappings, self.write_keys, self.bus):
             kept.apply_removal_policy(removal_policy(stage))
         self._add_outputs()
 
@@ -136,6 +149,18 @@ class StatefulStack(Stack):
             event_pattern=events.EventPattern(source=events.Match.anything_but_prefix(OWN_SOURCE_PREFIX)),
             targets=[targets.SqsQueue(self.events.queue, dead_letter_queue=self.events.dead_letters)],
         )
+
+    def _feed_events_from_partners(self, buses: tuple[str, ...]) -> None:
+        """A partner's events come on a bus of its own, which the account has accepted in the console."""
+        for number, name in enumerate(buses):
+            events.Rule(
+                self,
+                f"PartnerToEvents{number}",
+                description=f"Events of {name} go the way of those on our own bus",
+                event_bus=events.EventBus.from_event_bus_name(self, f"PartnerBus{number}", name),
+                event_pattern=events.EventPattern(source=events.Match.prefix("aws.partner/")),
+                targets=[targets.SqsQueue(self.events.queue, dead_letter_queue=self.events.dead_letters)],
+            )
 
     def _add_outputs(self) -> None:
         outputs = {
@@ -168,11 +193,13 @@ def _table(scope: Construct, stage: Stage) -> dynamodb.Table:
         deletion_protection=stage.keeps_state,
         removal_policy=removal_policy(stage),
     )
-    for index, prefix in ((RANKING_INDEX, "rank"), (DUE_INDEX, "due")):
+    # What tells from the index alone whether a lead's stored tier still holds.
+    for index, prefix, projected in ((RANKING_INDEX, "rank", ["tier", "due_key", "ruleset"]), (DUE_INDEX, "due", None)):
         table.add_global_secondary_index(
             index_name=index,
             partition_key=dynamodb.Attribute(name=f"{prefix}_pk", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name=f"{prefix}_key", type=dynamodb.AttributeType.STRING),
-            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+            projection_type=dynamodb.ProjectionType.INCLUDE if projected else dynamodb.ProjectionType.KEYS_ONLY,
+            non_key_attributes=projected,
         )
     return table

@@ -17,20 +17,26 @@ from constructs import Construct
 
 from infra.functions import LeadscoreFunction, SharedLayer
 from infra.public_api import PublicApi
+from infra.rebuild import REBUILD_MARGIN, RebuildMachine
 from infra.stages import Stage
-from infra.stateful import DUE_INDEX, RANKING_INDEX, StatefulStack
+from infra.stateful import DUE_INDEX, OWN_SOURCE_PREFIX, RANKING_INDEX, StatefulStack
 
 # SDKs give up after 10 to 15 seconds, so an answer after that helps nobody.
 _INGEST_TIMEOUT = 10
 _API_TIMEOUT = 15
-# As long as the next run is away, so that two never overlap.
+# The longest that a REST API waits.
+_ERASE_TIMEOUT = 29
 _COOL_TIMEOUT = 60
+# What `cool` puts on the bus where more is due than one run takes.
+COOLING_CONTINUES = "CoolingContinues"
 
 
 class StatelessStack(Stack):
-    """The five functions around what the stateful stack keeps."""
+    """The functions around what the stateful stack keeps."""
 
-    def __init__(self, scope: Construct, *, root: Path, stage: Stage, state: StatefulStack) -> None:
+    def __init__(
+        self, scope: Construct, *, root: Path, stage: Stage, state: StatefulStack, metered: bool = False
+    ) -> None:
         super().__init__(scope, f"leadscore-{stage.name}-stateless", description="Leadscore: functions and REST API")
         self._root = root
         self._stage = stage
@@ -40,7 +46,12 @@ class StatelessStack(Stack):
         self.score = self._score()
         self.notify = self._notify()
         self.api = self._api()
+        self.erase = self._erase()
         self.cool = self._cool()
+        self.rebuild = self._rebuild()
+        self.rebuild_machine = RebuildMachine(
+            self, "RebuildMachine", stage=stage, worker=self.rebuild, alarm_action=state.alarm_action
+        )
         self.score.consume(state.events.queue.queue_arn, stage)
         self.notify.consume(state.changes.queue.queue_arn, stage)
         self.public_api = PublicApi(
@@ -49,7 +60,9 @@ class StatelessStack(Stack):
             stage=stage,
             ingest=self.ingest.function,
             reader=self.api.function,
+            eraser=self.erase.function,
             alarm_action=state.alarm_action,
+            metered=metered,
         )
         self._add_outputs()
 
@@ -77,8 +90,10 @@ class StatelessStack(Stack):
             timeout=stage.score_timeout,
             environment={
                 "TABLE_NAME": state.table.table_name,
+                "EVENTS_QUEUE_URL": state.events.queue.queue_url,
                 "CHANGES_QUEUE_URL": state.changes.queue.queue_url,
                 "RULESET_PARAMETER": state.ruleset.parameter_name,
+                "MAPPINGS_PARAMETER": state.mappings.parameter_name,
                 "RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
                 "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "RANK_SHARDS": str(stage.rank_shards),
@@ -90,10 +105,14 @@ class StatelessStack(Stack):
                     "dynamodb:Query",
                     "dynamodb:PutItem",
                     "dynamodb:UpdateItem",
+                    # Sweeping up after erased people.
+                    "dynamodb:BatchWriteItem",
                     on=state.table.table_arn,
                 ),
                 _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
+                _allow("ssm:GetParameter", on=state.mappings.parameter_arn),
                 _allow("sqs:SendMessage", on=state.changes.queue.queue_arn),
+                _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
             ],
         )
 
@@ -123,8 +142,10 @@ class StatelessStack(Stack):
             timeout=_API_TIMEOUT,
             environment={
                 "TABLE_NAME": state.table.table_name,
+                "EVENTS_QUEUE_URL": state.events.queue.queue_url,
                 "RULESET_PARAMETER": state.ruleset.parameter_name,
                 "RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "RANK_SHARDS": str(stage.rank_shards),
             },
             statements=[
@@ -133,7 +154,37 @@ class StatelessStack(Stack):
                     actions=["dynamodb:Query"],
                     resources=[state.table.table_arn, f"{state.table.table_arn}/index/{RANKING_INDEX}"],
                 ),
-                _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
+                _allow("ssm:GetParameter", "ssm:GetParameterHistory", on=state.ruleset.parameter_arn),
+                _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
+            ],
+        )
+
+    def _erase(self) -> LeadscoreFunction:
+        state, stage = self._state, self._stage
+        return self._function(
+            "Erase",
+            memory_mb=512,
+            timeout=_ERASE_TIMEOUT,
+            environment={
+                "TABLE_NAME": state.table.table_name,
+                "EVENTS_QUEUE_URL": state.events.queue.queue_url,
+                # When it comes back, whoever was scoring while the person was erased has ended.
+                "SWEEP_DELAY_SECONDS": str(_ERASE_TIMEOUT + stage.score_timeout + 1),
+                "TOMBSTONE_RETENTION_DAYS": str(stage.tombstone_retention_days),
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+                "RANK_SHARDS": str(stage.rank_shards),
+            },
+            statements=[
+                _allow(
+                    "dynamodb:GetItem",
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:Query",
+                    "dynamodb:PutItem",
+                    "dynamodb:UpdateItem",
+                    "dynamodb:BatchWriteItem",
+                    on=state.table.table_arn,
+                ),
+                _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
             ],
         )
 
@@ -146,17 +197,61 @@ class StatelessStack(Stack):
             environment={
                 "TABLE_NAME": state.table.table_name,
                 "EVENTS_QUEUE_URL": state.events.queue.queue_url,
+                "BUS_NAME": state.bus.event_bus_name,
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "RANK_SHARDS": str(stage.rank_shards),
             },
             statements=[
                 _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{DUE_INDEX}"),
                 _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
+                _allow("events:PutEvents", on=state.bus.event_bus_arn),
             ],
         )
-        schedule = events.Rule(self, "CoolSchedule", schedule=events.Schedule.rate(Duration.minutes(1)))
-        # A run that fails is made good by the next one: retrying it would only do the same twice.
-        schedule.add_target(targets.LambdaFunction(cool.function, retry_attempts=0))
+        rules = (
+            events.Rule(self, "CoolSchedule", schedule=events.Schedule.rate(Duration.minutes(1))),
+            events.Rule(
+                self,
+                "CoolContinues",
+                event_bus=state.bus,
+                event_pattern=events.EventPattern(source=[OWN_SOURCE_PREFIX], detail_type=[COOLING_CONTINUES]),
+            ),
+        )
+        for rule in rules:
+            # A run that fails is made good by the next one: retrying it would only do the same twice.
+            rule.add_target(targets.LambdaFunction(cool.function, retry_attempts=0))
         return cool
+
+    def _rebuild(self) -> LeadscoreFunction:
+        state, stage = self._state, self._stage
+        return self._function(
+            "Rebuild",
+            memory_mb=1024,
+            timeout=stage.rebuild_work_seconds + REBUILD_MARGIN,
+            environment={
+                "TABLE_NAME": state.table.table_name,
+                "EVENTS_QUEUE_URL": state.events.queue.queue_url,
+                "CHANGES_QUEUE_URL": state.changes.queue.queue_url,
+                "RULESET_PARAMETER": state.ruleset.parameter_name,
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+                "RANK_SHARDS": str(stage.rank_shards),
+                "WORK_SECONDS": str(stage.rebuild_work_seconds),
+            },
+            statements=[
+                _allow(
+                    "dynamodb:Scan",
+                    "dynamodb:GetItem",
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:Query",
+                    "dynamodb:PutItem",
+                    "dynamodb:UpdateItem",
+                    "dynamodb:DeleteItem",
+                    on=state.table.table_arn,
+                ),
+                _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
+                _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
+                _allow("sqs:SendMessage", on=state.changes.queue.queue_arn),
+            ],
+        )
 
     def _function(
         self,
@@ -182,16 +277,26 @@ class StatelessStack(Stack):
         )
 
     def _add_outputs(self) -> None:
-        outputs = {"ApiId": self.public_api.rest_api.rest_api_id, "ApiUrl": self.public_api.rest_api.url}
+        outputs = {
+            "ApiId": self.public_api.rest_api.rest_api_id,
+            "ApiUrl": self.public_api.rest_api.url,
+            "RebuildMachineArn": self.rebuild_machine.machine.state_machine_arn,
+            # Who reads the table without a function must know how long the log is.
+            "EventRetentionDays": str(self._stage.event_retention_days),
+        }
         for name, built in {
             "Ingest": self.ingest,
             "Score": self.score,
             "Notify": self.notify,
             "Api": self.api,
+            "Erase": self.erase,
             "Cool": self.cool,
+            "Rebuild": self.rebuild,
         }.items():
             outputs[f"{name}Function"] = built.function.function_name
             outputs[f"{name}LogGroup"] = built.log_group.log_group_name
+        if self.public_api.readers_key is not None:
+            outputs["ReadersKeyId"] = self.public_api.readers_key.key_id
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final, NotRequired, Self, TypedDict, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -36,6 +36,7 @@ class LeadRow(TypedDict):
     id: str
     name: str
     email: str
+    title: str
     company: str
     score: float
     fit: float
@@ -62,15 +63,39 @@ class LeadScore(TypedDict):
     next_change_at: str | None
 
 
+class LeadAsOf(TypedDict):
+    """The instant that a lead was asked for as of; `log_begins` is set where the log does not reach back to that."""
+
+    at: str
+    log_begins: str | None
+    account_traits: str
+
+
 class LeadDetail(TypedDict):
     """One lead with its score, one explaining line per factor, and its events, newest first."""
 
     id: str
+    as_of: NotRequired[LeadAsOf]
+    identities: NotRequired[list[str]]
     traits: Json
     account: str | None
     score: LeadScore
     explanation: list[str]
     events: list[Json]
+
+
+class ErasureReceipt(TypedDict):
+    """What an erasure removed; all zero where it had been erased before, at `erased_at`.
+
+    `events_left` of the `events` are still being removed in the background.
+    """
+
+    erased_at: str
+    identities: int
+    events: int
+    events_left: int
+    pending_changes: int
+    memberships: int
 
 
 class RejectedEvent(TypedDict):
@@ -98,10 +123,14 @@ class ApiError(CommandError):
 
 
 class ApiClient:
-    """Talks to one deployed API; `base` ends in /v1. To be used as a context manager: it holds connections."""
+    """Talks to one deployed API; `base` ends in /v1. To be used as a context manager: it holds connections.
 
-    def __init__(self, base: str, region: str, credentials: Credentials | None) -> None:
+    `api_key` is what readers send besides where the API was deployed with a usage plan.
+    """
+
+    def __init__(self, base: str, region: str, credentials: Credentials | None, api_key: str | None = None) -> None:
         self._base = base
+        self._api_key = api_key
         self._region = region
         self._credentials = credentials
         proxies = get_environ_proxies(base) if base.startswith("https:") else {}
@@ -118,15 +147,44 @@ class ApiClient:
     ) -> None:
         self._http.close()
 
-    def leads(self, *, tier: str | None = None, limit: int = 20, cursor: str | None = None) -> LeadPage:
+    def leads(
+        self,
+        *,
+        tier: str | None = None,
+        account: str | None = None,
+        owner: str | None = None,
+        min_score: float | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> LeadPage:
         """Return a page of the ranked list; needs credentials that may invoke GET /v1/leads."""
-        wanted = {"tier": tier, "limit": str(limit), "cursor": cursor}
+        least = None if min_score is None else f"{min_score:f}"
+        filters = {"tier": tier, "account": account, "owner": owner, "min_score": least}
+        wanted = {**filters, "limit": str(limit), "cursor": cursor}
         query = {name: value for name, value in wanted.items() if value is not None}
         return cast(LeadPage, self._get("/leads", query))
 
-    def lead(self, lead_id: str) -> LeadDetail:
-        """Return one lead by any of its ids; needs credentials that may invoke GET /v1/leads/{id}."""
-        return cast(LeadDetail, self._get(f"/leads/{quote(lead_id, safe='')}", {}))
+    def lead(self, lead_id: str, *, at: str | None = None, ruleset: str | None = None) -> LeadDetail:
+        """Return one lead by any of its ids, as of an instant; needs credentials that may invoke GET /v1/leads/{id}."""
+        query = {name: value for name, value in (("at", at), ("ruleset", ruleset)) if value is not None}
+        return cast(LeadDetail, self._get(f"/leads/{quote(lead_id, safe='')}", query))
+
+    def export(self, lead_id: str) -> Iterator[str]:
+        """Yield all that is held about one lead, a JSON text at a time; needs GET /v1/leads/{id}/export.
+
+        Raises CommandError where what arrived is not the whole.
+        """
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {"cursor": cursor} if cursor else {}
+            body = self._fetch(self._signed("GET", f"/leads/{quote(lead_id, safe='')}/export", query))
+            *lines, last = body.decode().splitlines() or [""]
+            yield from lines
+            cursor = _next_cursor(last)
+
+    def erase(self, lead_id: str) -> ErasureReceipt:
+        """Erase one lead by any of its ids; needs credentials that may invoke DELETE /v1/leads/{id}."""
+        return cast(ErasureReceipt, self._answer(self._signed("DELETE", f"/leads/{quote(lead_id, safe='')}", {})))
 
     def send(self, write_key: str, batch: Sequence[Mapping[str, object]]) -> BatchAnswer:
         """Post a batch of events; ApiError when the batch as a whole is refused."""
@@ -137,23 +195,45 @@ class ApiClient:
         return cast(BatchAnswer, self._answer(request))
 
     def _get(self, path: str, query: Mapping[str, str]) -> Json:
-        request = AWSRequest("GET", self._base + path, params=query)
+        return self._answer(self._signed("GET", path, query))
+
+    def _signed(self, verb: str, path: str, query: Mapping[str, str]) -> AWSRequest:
+        headers = {"x-api-key": self._api_key} if self._api_key else {}
+        # botocore would send a space as a plus sign, and sign it as the %20 that Signature Version 4 asks for.
+        asked = urlencode(query, quote_via=quote)
+        request = AWSRequest(verb, f"{self._base}{path}{'?' if asked else ''}{asked}", headers=headers)
         if self._credentials is None:
-            raise CommandError("reading leads needs AWS credentials, and none were found")
+            raise CommandError("this needs AWS credentials, and none were found")
         SigV4Auth(self._credentials, "execute-api", self._region).add_auth(request)
-        return self._answer(request)
+        return request
 
     def _answer(self, request: AWSRequest) -> Json:
+        return _json_object(self._fetch(request))
+
+    def _fetch(self, request: AWSRequest) -> bytes:
         try:
             response = self._http.send(request.prepare())
         except BotoCoreError as problem:
             raise CommandError(f"{request.method} {request.url} got no answer: {problem}") from problem
         status: int = response.status_code
-        content = _json_object(response.content)
+        body: bytes = response.content
         if status != 200:
+            content = _json_object(body)
             code, message = content.get("code", "unknown"), content.get("message", "no reason given")
             raise ApiError(status, str(code), str(message))
-        return content
+        return body
+
+
+def _next_cursor(last_line: str) -> str | None:
+    """Return where the next page of an export begins, as its last line says."""
+    try:
+        page = json.loads(last_line)
+        if page["kind"] == "page":
+            cursor: str | None = page["next_cursor"]
+            return cursor
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise CommandError("the export ended in the middle: fetch it again")
 
 
 def _json_object(body: bytes) -> Json:

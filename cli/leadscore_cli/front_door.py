@@ -2,9 +2,10 @@
 
 Every request is marked as arriving over TLS, so that TLS-only policies hold on loopback HTTP. Requests to the deployed
 REST API get AWS's 10 MB bound and have their gzip bodies inflated, the `Content-Encoding` header left on as AWS leaves
-it. One of the two ports is the front door: `/v1/...` at its root is the deployed API, as the API's own host name gives
-it on AWS; the other port is the AWS endpoint. Signatures stay valid: they cover the path as the client sent it, and
-only the decoded path, which routes the request, is rewritten.
+it; a body of no content type is taken for JSON. One of the two ports is the front door: the API's stages are at its
+root, `/v1/...` and `/beacon/...`, as the API's own host name gives them on AWS; the other port is the AWS endpoint.
+Signatures stay valid: they cover the path as the client sent it, and only the decoded path, which routes the request,
+is rewritten.
 """
 
 from __future__ import annotations
@@ -22,6 +23,15 @@ type Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 10 * 1024 * 1024  # The payload quota of a REST API.
 _EXECUTE_API = "/_aws/execute-api/"
+_STAGES = ("/v1/", "/beacon/")
+# As the gateway sends them with its own errors: a page must be able to read why.
+_ERROR_HEADERS = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"Retry-After"),
+)
 
 
 class BodyRefusedError(Exception):
@@ -51,8 +61,8 @@ class FrontDoor:
             return
         scope = _arriving_over_tls(scope)
         if scope["server"][1] == self.front_door_port:
-            if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
-                await _refuse(scope, send, 404, "not_found", "the front door serves /v1/ alone")
+            if scope["type"] != "http" or not scope["path"].startswith(_STAGES):
+                await _refuse(scope, send, 404, "not_found", "the front door serves /v1/ and /beacon/ alone")
                 return
             api_id = self.deployed_api()
             if api_id is None:
@@ -74,7 +84,7 @@ class FrontDoor:
         except BodyRefusedError as refusal:
             await _refuse(scope, send, refusal.status, refusal.code, str(refusal))
             return
-        await self.emulator(_with_length(scope, len(body)), _replay(body, receive), send)
+        await self.emulator(_with_type_and_length(scope, len(body)), _replay(body, receive), send)
 
 
 def inflate(body: bytes, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -83,7 +93,7 @@ def inflate(body: bytes, limit: int = MAX_BODY_BYTES) -> bytes:
     try:
         inflated = decoder.decompress(body, limit + 1)
     except zlib.error as problem:
-        raise BodyRefusedError(400, "bad_gzip", f"the body is no gzip stream: {problem}") from problem
+        raise BodyRefusedError(400, "bad_gzip", "the body is no gzip stream") from problem
     if len(inflated) > limit:
         raise BodyRefusedError(413, "too_large", f"the inflated body is over {limit} bytes")
     if not decoder.eof or decoder.unused_data:
@@ -101,10 +111,13 @@ def _header(scope: Message, name: bytes) -> bytes:
     return b", ".join(values).strip().lower()
 
 
-def _with_length(scope: Message, length: int) -> Message:
-    framing = (b"content-length", b"transfer-encoding")
-    kept = [pair for pair in scope["headers"] if pair[0].lower() not in framing]
-    return {**scope, "headers": [*kept, (b"content-length", str(length).encode())] if length else kept}
+def _with_type_and_length(scope: Message, length: int) -> Message:
+    replaced, added = {b"content-length", b"transfer-encoding"}, [(b"content-length", str(length).encode())]
+    if length and not _header(scope, b"content-type"):
+        replaced.add(b"content-type")
+        added.append((b"content-type", b"application/json"))
+    kept = [pair for pair in scope["headers"] if pair[0].lower() not in replaced]
+    return {**scope, "headers": [*kept, *added] if length else kept}
 
 
 async def _read_body(receive: Receive) -> bytes | None:
@@ -138,6 +151,6 @@ async def _refuse(scope: Message, send: Send, status: int, code: str, message: s
         await send({"type": "websocket.close", "code": 1008})
         return
     body = json.dumps({"code": code, "message": message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [*_ERROR_HEADERS, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

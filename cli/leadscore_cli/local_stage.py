@@ -27,7 +27,7 @@ from leadscore_cli.failures import CommandError
 from leadscore_cli.locks import one_at_a_time
 from leadscore_cli.log_lines import read_log
 from leadscore_cli.outputs import Deployment, LocalOutputs, read_cdk_outputs
-from leadscore_cli.write_keys import ensure_write_key
+from leadscore_cli.write_keys import WriteKeyStore
 
 if TYPE_CHECKING:
     import boto3
@@ -117,7 +117,7 @@ class LocalStage:
         ssm = session.client("ssm", endpoint_url=emulator.endpoint_url, config=Config(proxies={}))
         try:
             known = before.write_key if before else None
-            write_key = ensure_write_key(ssm, deployment.write_keys_parameter, known)
+            write_key = WriteKeyStore(ssm, deployment.write_keys_parameter).ensure(known)
         finally:
             ssm.close()
         outputs = LocalOutputs(

@@ -10,23 +10,31 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, cast
 
 import typer
 from rich.text import Text
 
-from leadscore.core.instants import from_datetime, parse_duration
-from leadscore_cli import criteria
+from leadscore.core.instants import format_instant, from_datetime, parse_duration, parse_instant
+from leadscore_cli import criteria, keys
+from leadscore_cli.api_client import ApiClient, ApiError
+from leadscore_cli.cost_command import cost
 from leadscore_cli.event_lines import Event, parse_fields, read_batches
+from leadscore_cli.exports import write_lines
 from leadscore_cli.failures import CommandError
+from leadscore_cli.list_command import leads
 from leadscore_cli.local_stage import LOCAL_STAGE, LocalStage
 from leadscore_cli.log_lines import LogLine, follow_log, read_log
+from leadscore_cli.options import JsonOption, StageOption
 from leadscore_cli.outputs import OUTPUTS_FILE
 from leadscore_cli.project import find_project, local_state
 from leadscore_cli.remote_stage import deploy_stage
-from leadscore_cli.tables import first_steps, lead_view, leads_table, outputs_list
-from leadscore_cli.target import Target, choose_target
+from leadscore_cli.tables import first_steps, lead_card, lead_view, outputs_list
+from leadscore_cli.target import Target, target_of_project
 from leadscore_cli.terminal import CommandGroup, err, out, report
+from leadscore_cli.truth_commands import rebuild, verify
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -36,6 +44,11 @@ app = typer.Typer(
     help="Lead scoring on your own AWS account, or on an emulated one on this machine.",
 )
 app.add_typer(criteria.app, name="criteria")
+app.add_typer(keys.app, name="keys")
+app.command()(leads)
+app.command()(cost)
+app.command()(verify)
+app.command()(rebuild)
 
 
 class EventType(StrEnum):
@@ -47,12 +60,6 @@ class EventType(StrEnum):
     SCREEN = "screen"
     GROUP = "group"
     ALIAS = "alias"
-
-
-StageOption = Annotated[
-    str, typer.Option(envvar="LEADSCORE_STAGE", help="local, or the name of a stage in your AWS account.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="The API's own answer.")]
 
 
 @app.command()
@@ -141,37 +148,65 @@ def send(
 
 
 @app.command()
-def leads(
-    tier: Annotated[str | None, typer.Option(help="Only this tier.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
-    cursor: Annotated[str | None, typer.Option(help="Where the page before said that it goes on.")] = None,
-    stage: StageOption = LOCAL_STAGE,
-    as_json: JsonOption = False,
-) -> None:
-    """Show the ranked list, best first."""
-    with _target(stage).api() as api:
-        page = api.leads(tier=tier, limit=limit, cursor=cursor)
-    if as_json:
-        out.print_json(json.dumps(page))
-        return
-    out.print(leads_table(page))
-    if page["next_cursor"]:
-        err.print(Text(f"more with --cursor {page['next_cursor']}", style="dim"))
-
-
-@app.command()
 def lead(
     lead_id: Annotated[str, typer.Argument(metavar="ID")],
+    at: Annotated[str | None, typer.Option(help="As of this instant, past or future, in ISO 8601.")] = None,
+    ruleset: Annotated[str | None, typer.Option(help="Under this version, or its beginning; default: active.")] = None,
     stage: StageOption = LOCAL_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Show one lead: its score, why to the last point, and its newest events."""
+    instant = None if at is None else _instant(at)
     with _target(stage).api() as api:
-        detail = api.lead(lead_id)
+        detail = api.lead(lead_id, at=instant, ruleset=ruleset)
     if as_json:
         out.print_json(json.dumps(detail))
     else:
         out.print(lead_view(detail))
+
+
+@app.command()
+def export(
+    lead_id: Annotated[str, typer.Argument(metavar="ID")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A new file; left out: standard output.")
+    ] = None,
+    stage: StageOption = LOCAL_STAGE,
+) -> None:
+    """Export all that is held about one lead, as lines of JSON: what the person may ask for."""
+    with _target(stage).api() as api:
+        if output is None:
+            for line in api.export(lead_id):
+                typer.echo(line)
+        else:
+            _export_to(api, lead_id, output)
+
+
+@app.command()
+def erase(
+    lead_id: Annotated[str, typer.Argument(metavar="ID")],
+    export_to: Annotated[
+        Path | None, typer.Option("--export", help="Export to this new file first; erase only once it is whole.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    stage: StageOption = LOCAL_STAGE,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase one lead for good, with all its identities and events, and show the receipt."""
+    with _target(stage).api() as api:
+        if export_to is not None:
+            _export_to(api, lead_id, export_to)
+        if not yes:
+            _ask_to_erase(api, lead_id, exported=export_to is not None)
+        receipt = api.erase(lead_id)
+    if as_json:
+        out.print_json(json.dumps(receipt))
+        return
+    out.print(outputs_list(cast(dict[str, object], receipt)))
+    if not receipt["identities"]:
+        report("it had been erased before")
+    if receipt["events_left"]:
+        report(f"{receipt['events_left']} of the events are being removed in the background")
 
 
 @app.command()
@@ -193,6 +228,31 @@ def logs(
         raise CommandError(f"--since {since!r}: {problem}") from problem
     with target.logs() as client, suppress(KeyboardInterrupt):  # Ctrl-C is how following ends
         _print_log(follow_log(client, chosen, start) if follow else read_log(client, chosen, start))
+
+
+def _export_to(api: ApiClient, lead_id: str, path: Path) -> None:
+    report(f"{write_lines(api.export(lead_id), path)} lines in {path}")
+
+
+def _ask_to_erase(api: ApiClient, lead_id: str, *, exported: bool) -> None:
+    """Ask whether this is who is meant, unless nobody is known by that id: then there is nothing to lose."""
+    try:
+        detail = api.lead(lead_id)
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return
+        raise
+    err.print(lead_card(detail))
+    if not exported:
+        report("nothing is exported: --export FILE keeps all that is held about this person")
+    typer.confirm("Erase this person for good?", abort=True, err=True)
+
+
+def _instant(text: str) -> str:
+    try:
+        return format_instant(parse_instant(text))
+    except (ValueError, OverflowError) as problem:
+        raise CommandError(f"--at {text!r} is no ISO 8601 instant") from problem
 
 
 def _print_log(lines: Iterable[LogLine]) -> None:
@@ -218,4 +278,4 @@ def _local_stage() -> LocalStage:
 
 
 def _target(stage: str) -> Target:
-    return choose_target(stage, local_state(find_project()))
+    return target_of_project(stage)

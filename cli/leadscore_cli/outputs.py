@@ -33,6 +33,8 @@ class Deployment:
     ruleset_parameter: str
     write_keys_parameter: str
     bus: str
+    rebuild_machine_arn: str
+    event_retention_days: int
     functions: Mapping[str, str]
     log_groups: Mapping[str, str]
 
@@ -54,6 +56,8 @@ class Deployment:
                 ruleset_parameter=outputs["RulesetParameter"],
                 write_keys_parameter=outputs["WriteKeysParameter"],
                 bus=outputs["BusName"],
+                rebuild_machine_arn=outputs["RebuildMachineArn"],
+                event_retention_days=int(outputs["EventRetentionDays"]),
                 functions=_by_function(outputs, "Function"),
                 log_groups=_by_function(outputs, "LogGroup"),
             )

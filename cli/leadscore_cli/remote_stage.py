@@ -8,7 +8,7 @@ from pathlib import Path
 
 from leadscore_cli.cdk import CdkCommand, ensure_cdk, tool_path
 from leadscore_cli.target import Target, choose_target
-from leadscore_cli.write_keys import first_write_key
+from leadscore_cli.write_keys import WriteKeyStore
 
 
 def deploy_stage(project: Path, state: Path, stage: str, context: list[str]) -> tuple[Target, str | None]:
@@ -23,4 +23,4 @@ def deploy_stage(project: Path, state: Path, stage: str, context: list[str]) -> 
     cdk.run("deploy", "--all", f"--require-approval={approval}", *pairs)
     target = choose_target(stage, state)
     with target.ssm() as ssm:
-        return target, first_write_key(ssm, target.deployment.write_keys_parameter)
+        return target, WriteKeyStore(ssm, target.deployment.write_keys_parameter).first()

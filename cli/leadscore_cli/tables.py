@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from leadscore_cli.api_client import Json, LeadDetail, LeadPage, Reason
+from leadscore_cli.api_client import Json, LeadAsOf, LeadDetail, LeadPage, Reason
 from leadscore_cli.outputs import LocalOutputs
 
 _TIER_STYLES = {"hot": "bold red", "warm": "yellow", "disqualified": "dim"}
@@ -52,10 +52,12 @@ def lead_view(lead: LeadDetail, max_events: int = 10) -> RenderableType:
     score = lead["score"]
     head = Table.grid(padding=(0, 2))
     head.add_row("lead", escape(lead["id"]))
+    if "as_of" in lead:
+        head.add_row("as of", _as_of_text(lead["as_of"]))
     if lead["account"]:
         head.add_row("account", escape(lead["account"]))
     for name, value in lead["traits"].items():
-        head.add_row(escape(name), escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+        head.add_row(escape(name), escape(_trait_text(value)))
     parts = "   ".join(f"{name} {points:.1f}" for name, points in score["groups"].items())
     head.add_row("score", Text.assemble((f"{score['total']:.1f}", "bold"), "  ", tier_text(score["tier"])))
     head.add_row("groups", parts)
@@ -64,6 +66,33 @@ def lead_view(lead: LeadDetail, max_events: int = 10) -> RenderableType:
         head.add_row("next change", f"{score['next_change_at']} by time alone")
     explanation = [Text(f"  {line}") for line in lead["explanation"]]
     return Group(head, Text("\nWhy", "bold"), *explanation, Text("\nEvents", "bold"), _events(lead, max_events))
+
+
+def lead_card(lead: LeadDetail) -> RenderableType:
+    """Return who a lead is in a few lines: its ids, its profile, and when it was last heard of."""
+    card = Table.grid(padding=(0, 2))
+    card.add_row("lead", escape(lead["id"]))
+    for identity in lead.get("identities", []):
+        card.add_row("known as", escape(identity))
+    for name in ("name", "email", "company"):
+        if name in lead["traits"]:
+            card.add_row(name, escape(_trait_text(lead["traits"][name])))
+    if lead["events"]:
+        card.add_row("last event", str(lead["events"][0]["timestamp"]))
+    return card
+
+
+def _as_of_text(as_of: LeadAsOf) -> str:
+    notes = [as_of["at"]]
+    if as_of["log_begins"]:
+        notes.append(f"before the log, which begins {as_of['log_begins']}")
+    if as_of["account_traits"] == "newest known":
+        notes.append("without the account's traits that changed since")
+    return "; ".join(notes)
+
+
+def _trait_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _events(lead: LeadDetail, count: int) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +19,15 @@ from leadscore_cli.emulator import Emulator
 from leadscore_cli.failures import CommandError
 from leadscore_cli.local_stage import LOCAL_STAGE
 from leadscore_cli.outputs import Deployment, LocalOutputs
+from leadscore_cli.project import find_project, local_state
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_stepfunctions import SFNClient
 
 
 _STACKS = ("stateful", "stateless")
@@ -39,12 +44,42 @@ class Target:
 
     def api(self) -> ApiClient:
         """Return a client of the API, which is to be closed."""
-        return ApiClient(self.deployment.api, self.deployment.region, self.session.get_credentials())
+        deployed, api_key = self.deployment, os.environ.get("LEADSCORE_API_KEY")
+        return ApiClient(deployed.api, deployed.region, self.session.get_credentials(), api_key)
 
     @contextmanager
     def logs(self) -> Iterator[CloudWatchLogsClient]:
         """Give a CloudWatch Logs client."""
         client = self.session.client("logs", endpoint_url=self.endpoint_url, config=self._config)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    @contextmanager
+    def dynamodb(self, connections: int) -> Iterator[DynamoDBClient]:
+        """Give a DynamoDB client that so many threads may share."""
+        client = self.session.client("dynamodb", endpoint_url=self.endpoint_url, config=self._patient(connections))
+        try:
+            yield client
+        finally:
+            client.close()
+
+    @contextmanager
+    def states(self) -> Iterator[SFNClient]:
+        """Give a Step Functions client."""
+        client = self.session.client("stepfunctions", endpoint_url=self.endpoint_url, config=self._config)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    @contextmanager
+    def lambdas(self, wait_seconds: int) -> Iterator[LambdaClient]:
+        """Give a Lambda client that waits so long for an answer, once."""
+        once = Config(read_timeout=wait_seconds, retries={"total_max_attempts": 1})
+        config = once if self._config is None else once.merge(self._config)
+        client = self.session.client("lambda", endpoint_url=self.endpoint_url, config=config)
         try:
             yield client
         finally:
@@ -59,6 +94,10 @@ class Target:
         finally:
             client.close()
 
+    def _patient(self, connections: int) -> Config:
+        config = Config(max_pool_connections=connections, retries={"mode": "standard", "total_max_attempts": 8})
+        return config if self._config is None else config.merge(self._config)
+
     @property
     def _config(self) -> Config | None:
         return Config(proxies={}) if self.endpoint_url else None
@@ -67,6 +106,11 @@ class Target:
 def choose_target(stage: str, state: Path) -> Target:
     """Return the local stage that lives in the directory `state`, or the deployed stage of that name."""
     return _local_target(state) if stage == LOCAL_STAGE else _deployed_target(stage)
+
+
+def target_of_project(stage: str) -> Target:
+    """Return the target of that stage, the local one being that of the checkout around the working directory."""
+    return choose_target(stage, local_state(find_project()))
 
 
 def _local_target(state: Path) -> Target:

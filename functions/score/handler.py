@@ -13,27 +13,41 @@ from aws_lambda_powertools import Logger, Metrics
 
 from leadscore import parse_ruleset
 from leadscore.adapters.clients import dynamodb_client, sqs_client, ssm_client
-from leadscore.adapters.clock import utc_now
+from leadscore.adapters.clock import pause, utc_now
 from leadscore.adapters.dynamodb import DynamoStore
+from leadscore.adapters.erasing import DynamoGraves
 from leadscore.adapters.parameters import CachedParameter
-from leadscore.adapters.queues import SqsQueue
+from leadscore.adapters.queues import SqsFifoQueue, SqsQueue
 from leadscore.adapters.settings import ScoreSettings
-from leadscore.usecases.batches import score_batch
+from leadscore.mappings import parse_mappings
+from leadscore.usecases.batches import Queues, score_batch
+from leadscore.usecases.scoring import Tools
 
 settings = ScoreSettings.from_env()
 logger = Logger()
 metrics = Metrics()
+client = dynamodb_client()
 store = DynamoStore(
-    dynamodb_client(),
+    client,
     settings.table_name,
-    rank_shards=settings.rank_shards,
+    shards=settings.rank_shards,
     retention_days=settings.event_retention_days,
 )
-changes = SqsQueue(sqs_client(), settings.changes_queue_url)
+graves = DynamoGraves(client, settings.table_name, pause)
+sqs = sqs_client()
+queues = Queues(events=SqsQueue(sqs, settings.events_queue_url), changes=SqsFifoQueue(sqs, settings.changes_queue_url))
+ssm = ssm_client()
 ruleset = CachedParameter(
-    ssm_client(),
+    ssm,
     settings.ruleset_parameter,
     parse=parse_ruleset,
+    ttl_seconds=settings.ruleset_ttl_seconds,
+    clock=utc_now,
+)
+mappings = CachedParameter(
+    ssm,
+    settings.mappings_parameter,
+    parse=parse_mappings,
     ttl_seconds=settings.ruleset_ttl_seconds,
     clock=utc_now,
 )
@@ -43,7 +57,8 @@ ruleset = CachedParameter(
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[dict[str, str]]]:
     """Score the batch; answer in the shape of ReportBatchItemFailures."""
-    outcome = score_batch(store, changes, ruleset.value(), event["Records"], utc_now)
+    tools = Tools(store=store, ruleset=ruleset.value(), clock=utc_now, pause=pause)
+    outcome = score_batch(tools, queues, event["Records"], graves, mappings.value())
     for failure in outcome.failures:
         logger.error(failure.reason, code=failure.code, message_ids=failure.messages, exc_info=failure.error)
     metrics.add_metric("EventsScored", "Count", outcome.scored)

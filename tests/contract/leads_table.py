@@ -25,7 +25,7 @@ INDEXES: list[GlobalSecondaryIndexTypeDef] = [
             {"AttributeName": "rank_pk", "KeyType": "HASH"},
             {"AttributeName": "rank_key", "KeyType": "RANGE"},
         ],
-        "Projection": {"ProjectionType": "KEYS_ONLY"},
+        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["tier", "due_key", "ruleset"]},
     },
     {
         "IndexName": "due",

@@ -2,71 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from leadscore.core.changes import Change
-from leadscore.core.instants import Millis
+from leadscore.core.identity import Identity, pseudonym
+from leadscore.core.instants import DAY, Millis, format_instant
 from leadscore.usecases.records import (
+    ConflictError,
     Event,
-    KnownEventsError,
-    LeadCommit,
+    Grave,
+    Logged,
+    Ranked,
     StoredAccount,
-    StoredLead,
-    VersionConflictError,
+    StoredIdentity,
 )
 
 
 class MemoryStore:
-    """Leads, accounts and the log as dictionaries; a commit happens whole or not at all."""
+    """Identities, accounts and the log as dictionaries; a commit happens whole or not at all."""
 
-    def __init__(self) -> None:
-        self.leads: dict[str, StoredLead] = {}
+    def __init__(self, retention_days: int = 400) -> None:
+        self.identities: dict[Identity, StoredIdentity] = {}
         self.accounts: dict[str, StoredAccount] = {}
-        self.log: dict[tuple[str, str], Event] = {}
+        self.members: dict[str, set[Identity]] = {}
+        self.noted: dict[str, set[str]] = {}
+        self.log: dict[Identity, dict[str, Event]] = {}
+        self.graves: dict[str, Grave] = {}
+        self.retention: Millis = retention_days * DAY
 
-    def load_lead(self, lead: str) -> StoredLead | None:
-        return self.leads.get(lead)
+    def load_identities(self, wanted: Collection[Identity]) -> dict[Identity, StoredIdentity]:
+        return {identity: self.identities.get(identity, StoredIdentity(identity)) for identity in wanted}
 
-    def load_leads(self, leads: Sequence[str]) -> dict[str, StoredLead]:
-        return {lead: self.leads[lead] for lead in leads if lead in self.leads}
+    def load_accounts(self, accounts: Collection[str]) -> dict[str, StoredAccount]:
+        return {name: self.accounts.get(name, StoredAccount(name)) for name in accounts}
 
-    def load_accounts(self, accounts: Iterable[str]) -> dict[str, StoredAccount]:
-        return {name: self.accounts[name] for name in accounts if name in self.accounts}
+    def load_events(self, identity: Identity, *, identify_only: bool = False) -> list[Event]:
+        events = self.log.get(identity, {}).values()
+        return [event for event in events if not identify_only or event["type"] == "identify"]
 
-    def load_events(self, lead: str) -> list[Event]:
-        return [event for (owner, _), event in self.log.items() if owner == lead]
+    def walk_ranking(self) -> Iterator[Ranked]:
+        entries = [
+            Ranked(one.body.rank_key, one.identity, one.body.tier, one.body.due, one.body.ruleset)
+            for one in self.identities.values()
+            if one.body is not None
+        ]
+        yield from sorted(entries, key=lambda entry: (-entry.rank_key, entry.identity))
 
-    def walk_ranking(self) -> Iterator[tuple[int, str]]:
-        yield from sorted(((stored.rank_key, lead) for lead, stored in self.leads.items()), reverse=True)
+    def walk_due(self, until: Millis, after: str = "") -> Iterator[tuple[str, Identity]]:
+        bodies = [(one.identity, one.body) for one in self.identities.values() if one.body is not None]
+        due = [(body.due, identity) for identity, body in bodies if body.due is not None]
+        marks = [(f"{format_instant(at)}#{identity}", identity) for at, identity in due if at <= until]
+        yield from (entry for entry in sorted(marks) if entry[0] > after)
 
-    def walk_due(self, until: Millis) -> Iterator[str]:
-        due = [(stored.due, lead) for lead, stored in self.leads.items() if stored.due is not None]
-        yield from (lead for at, lead in sorted(due) if at <= until)
+    def walk_members(self, account: str, after: str = "") -> Iterator[tuple[str, Identity]]:
+        yield from ((name, name) for name in sorted(self.members.get(account, ())) if name > after)
 
-    def append_event(self, lead: str, event: Event) -> None:
-        self.log.setdefault((lead, str(event["messageId"])), event)
+    def put_events(self, identity: Identity, events: Sequence[Event]) -> Logged:
+        held, known = self.log.setdefault(identity, {}), False
+        distinct = {str(event["messageId"]): event for event in reversed(events)}
+        for name, event in distinct.items():
+            known |= name in held
+            held.setdefault(name, event)
+        return Logged([held[name] for name in distinct], known)
 
-    def commit(self, commit: LeadCommit) -> None:
-        lead = commit.lead.lead
-        known = frozenset(str(e["messageId"]) for e in commit.events if (lead, str(e["messageId"])) in self.log)
-        if known:
-            raise KnownEventsError(known)
-        before = self.leads.get(lead)
-        versions = [(before.version if before else 0, commit.lead.version)]
-        for account in commit.accounts:
-            held = self.accounts.get(account.account)
-            versions.append((held.version if held else 0, account.version))
-        if any(new != old + 1 for old, new in versions):
-            raise VersionConflictError("the lead or an account was written since it was read")
-        self.log |= {(lead, str(event["messageId"])): event for event in commit.events}
-        pending = (before.pending if before else ()) + commit.lead.pending
-        self.leads[lead] = replace(commit.lead, pending=pending)
-        self.accounts |= {account.account: account for account in commit.accounts}
+    def commit(self, written: Sequence[StoredIdentity]) -> None:
+        before = self.load_identities([one.identity for one in written])
+        if any(one.version != before[one.identity].version + 1 for one in written):
+            raise ConflictError("an identity was written since it was read")
+        for one in written:
+            pending = (*before[one.identity].pending, *one.pending)
+            self.identities[one.identity] = replace(one, pending=pending)
 
-    def pending(self, lead: str) -> tuple[Change, ...]:
-        return self.leads[lead].pending if lead in self.leads else ()
+    def save_account(self, account: StoredAccount) -> None:
+        if account.version != self.load_accounts([account.account])[account.account].version + 1:
+            raise ConflictError("an account was written since it was read")
+        self.accounts[account.account] = account
 
-    def clear_pending(self, lead: str, ids: Sequence[str]) -> None:
-        stored = self.leads[lead]
-        self.leads[lead] = replace(stored, pending=tuple(c for c in stored.pending if c.id not in ids))
+    def add_member(self, account: str, identity: Identity) -> None:
+        self.noted.setdefault(pseudonym(identity), set()).add(account)
+        self.members.setdefault(account, set()).add(identity)
+
+    def pending(self, identity: Identity) -> tuple[Change, ...]:
+        return self.load_identities([identity])[identity].pending
+
+    def clear_pending(self, identity: Identity, ids: Sequence[str]) -> None:
+        stored = self.load_identities([identity])[identity]
+        if stored.version:
+            kept = tuple(change for change in stored.pending if change.id not in ids)
+            self.identities[identity] = replace(stored, pending=kept)
+
+    def look_up(self, name: str) -> StoredIdentity | Grave | None:
+        return self.graves.get(name) or self.identities.get(self._named(name))
+
+    def bury(self, written: Sequence[StoredIdentity], grave: Grave) -> None:
+        before = self.load_identities([one.identity for one in written])
+        if any(one.version != before[one.identity].version + 1 for one in written):
+            raise ConflictError("an identity was written since it was read")
+        for one in written:
+            if one.erased:
+                self.graves[pseudonym(one.identity)] = grave
+                self.identities[one.identity] = StoredIdentity(one.identity, one.version, erased=True)
+            else:
+                held = before[one.identity]
+                self.identities[one.identity] = replace(held, version=one.version, former=one.former)
+
+    def walk_log(self, name: str) -> Iterator[str]:
+        yield from list(self.log.get(self._named(name), {}))
+
+    def remove_events(self, name: str, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.log.get(self._named(name), {}).pop(key, None)
+
+    def walk_memberships(self, name: str) -> Iterator[str]:
+        yield from sorted(self.noted.get(name, ()))
+
+    def remove_memberships(self, name: str, accounts: Sequence[str]) -> None:
+        for account in accounts:
+            members = self.members.get(account, set())
+            members -= {identity for identity in members if pseudonym(identity) == name}
+            self.noted.get(name, set()).discard(account)
+
+    def _named(self, name: str) -> Identity:
+        """Return the identity of a pseudonym, nothing where there is none."""
+        known = {*self.identities, *self.log}
+        return next((identity for identity in known if pseudonym(identity) == name), "")

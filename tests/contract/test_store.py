@@ -13,22 +13,27 @@ from moto import mock_aws
 from leadscore.adapters.dynamodb import DynamoStore, PendingTable
 from leadscore.core.alerting import AlertMemory
 from leadscore.core.changes import Change
+from leadscore.core.identity import Ownership
 from leadscore.core.instants import DAY
+from leadscore.core.state import Moment
 from leadscore.usecases.announcing import PendingChanges
+from leadscore.usecases.deciding import rank_key
 from leadscore.usecases.records import (
+    ConflictError,
     Event,
-    KnownEventsError,
-    LeadCommit,
-    LeadStore,
+    LeadBody,
+    Ranked,
     StoredAccount,
-    StoredLead,
-    VersionConflictError,
+    StoredIdentity,
 )
+from leadscore.usecases.records import Store as UseCaseStore
 from tests.contract.leads_table import TABLE, create_leads_table
 from tests.contract.memory_store import MemoryStore
 
+ADA, VISITOR = "user:ada", "anonymous:v1"
 
-class Store(LeadStore, PendingChanges, Protocol):
+
+class Store(UseCaseStore, PendingChanges, Protocol):
     """Both faces of the store."""
 
 
@@ -37,7 +42,7 @@ class DynamoBoth(DynamoStore):
 
     def __init__(self, table: str) -> None:
         client = boto3.client("dynamodb")
-        super().__init__(client, table, rank_shards=3, retention_days=400)
+        super().__init__(client, table, shards=3, retention_days=400)
         self._pending = PendingTable(client, table)
         self.pending = self._pending.pending
         self.clear_pending = self._pending.clear_pending
@@ -53,8 +58,8 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
         yield DynamoBoth(TABLE)
 
 
-def make_event(message: str, **more: object) -> Event:
-    return {"messageId": message, "type": "track", "timestamp": "2026-01-01T00:00:00.000Z", "userId": "ada", **more}
+def make_event(message: str, kind: str = "track", **more: object) -> Event:
+    return {"messageId": message, "type": kind, "timestamp": "2026-01-01T00:00:00.000Z", "userId": "ada", **more}
 
 
 def make_change(name: str) -> Change:
@@ -76,115 +81,174 @@ def make_change(name: str) -> Change:
     )
 
 
-def make_lead(lead: str = "ada", version: int = 1, rank_key: int = 10, *pending: Change) -> StoredLead:
-    return StoredLead(lead, version, f'{{"v":{version}}}', "abc", "cold", rank_key, AlertMemory(), None, pending)
+def make_body(points: float = 10, due: int | None = None, account: str | None = None) -> LeadBody:
+    return LeadBody('{"v":"é"}', "abc", "cold", rank_key(points), due, account, AlertMemory())
 
 
-def test_unknown_lead_is_none_and_has_no_events(store: Store) -> None:
-    assert store.load_lead("nobody") is None
-    assert store.load_events("nobody") == []
-    assert store.pending("nobody") == ()
+def make_lead(
+    name: str = ADA, version: int = 1, body: LeadBody | None = None, pending: tuple[Change, ...] = ()
+) -> StoredIdentity:
+    return StoredIdentity(name, version, body=body or make_body(), pending=pending)
 
 
-def test_commit_is_read_back_whole(store: Store) -> None:
-    lead = replace(make_lead("ada", 1, 7, make_change("c1")), memory=AlertMemory(armed=False, last_alert=5), due=DAY)
-    account = StoredAccount("acme", 1, '{"employees":300}')
-    event = make_event("m1", properties={"path": "/prïcing"})
-    store.commit(LeadCommit(lead, [event], [account]))
-    assert store.load_lead("ada") == lead
-    assert store.load_leads(["ada", "nobody"]) == {"ada": lead}
-    assert store.load_accounts(["acme", "nowhere"]) == {"acme": account}
-    assert store.load_events("ada") == [event]
+def load(store: Store, identity: str = ADA) -> StoredIdentity:
+    return store.load_identities([identity])[identity]
 
 
-def test_second_commit_needs_the_version_that_was_read(store: Store) -> None:
-    store.commit(LeadCommit(make_lead(version=1), [make_event("m1")], []))
-    with pytest.raises(VersionConflictError):
-        store.commit(LeadCommit(make_lead(version=1), [make_event("m2")], []))
-    with pytest.raises(VersionConflictError):
-        store.commit(LeadCommit(make_lead(version=3), [make_event("m2")], []))
-    assert [event["messageId"] for event in store.load_events("ada")] == ["m1"]
-    store.commit(LeadCommit(make_lead(version=2), [make_event("m2")], []))
-    assert store.load_lead("ada") == make_lead(version=2)
+def test_what_was_never_written_is_at_version_zero(store: Store) -> None:
+    assert store.load_identities([ADA, VISITOR]) == {ADA: StoredIdentity(ADA), VISITOR: StoredIdentity(VISITOR)}
+    assert store.load_accounts(["acme"]) == {"acme": StoredAccount("acme")}
+    assert store.load_events(ADA) == []
+    assert store.pending(ADA) == ()
+    assert list(store.walk_members("acme")) == []
 
 
-def test_account_conflict_writes_nothing(store: Store) -> None:
-    account = StoredAccount("acme", 1, "{}")
-    store.commit(LeadCommit(make_lead("ada"), [], [account]))
-    with pytest.raises(VersionConflictError):
-        store.commit(LeadCommit(make_lead("bob"), [make_event("m1")], [account]))
-    assert store.load_lead("bob") is None
-    assert store.load_events("bob") == []
+def test_a_commit_is_read_back_whole(store: Store) -> None:
+    body = replace(make_body(53.2, DAY, "acme"), memory=AlertMemory(armed=False, last_alert=5))
+    lead = replace(make_lead(body=body, pending=(make_change("c1"),)), claimed={VISITOR: Moment(3, "m1")})
+    owned = StoredIdentity(VISITOR, 1, owner=Ownership(3, "m1", ADA), former=("user:bob",))
+    store.commit([lead, owned])
+    assert store.load_identities([ADA, VISITOR]) == {ADA: lead, VISITOR: owned}
 
 
-def test_known_events_are_named_and_nothing_is_written(store: Store) -> None:
-    store.append_event("ada", make_event("m1"))
-    store.append_event("ada", make_event("m1", event="another copy"))
-    with pytest.raises(KnownEventsError) as known:
-        store.commit(LeadCommit(make_lead(), [make_event("m0"), make_event("m1")], []))
-    assert known.value.ids == {"m1"}
-    assert store.load_lead("ada") is None
-    assert store.load_events("ada") == [make_event("m1")]
+def test_a_commit_needs_the_versions_that_were_read(store: Store) -> None:
+    store.commit([make_lead()])
+    for version in (1, 3):
+        with pytest.raises(ConflictError):
+            store.commit([make_lead(version=version, body=make_body(99))])
+    store.commit([make_lead(version=2, body=make_body(20))])
+    assert load(store) == make_lead(version=2, body=make_body(20))
 
 
-def test_known_events_win_over_a_version_conflict(store: Store) -> None:
-    store.commit(LeadCommit(make_lead(), [make_event("m1")], []))
-    with pytest.raises(KnownEventsError):
-        store.commit(LeadCommit(make_lead(), [make_event("m1")], []))
+def test_of_several_identities_all_are_written_or_none(store: Store) -> None:
+    store.commit([make_lead(VISITOR)])
+    with pytest.raises(ConflictError):
+        store.commit([make_lead(ADA), make_lead(VISITOR)])
+    assert load(store, ADA).version == 0
+    store.commit([make_lead(ADA), make_lead(VISITOR, 2)])
+    assert (load(store, ADA).version, load(store, VISITOR).version) == (1, 2)
+
+
+def test_a_root_that_is_swallowed_leaves_both_indexes(store: Store) -> None:
+    store.commit([make_lead(VISITOR, body=make_body(80, DAY, "acme"))])
+    swallowed = StoredIdentity(VISITOR, 2, owner=Ownership(3, "m1", ADA))
+    store.commit([make_lead(ADA), swallowed])
+    assert load(store, VISITOR) == swallowed
+    assert [entry.identity for entry in store.walk_ranking()] == [ADA]
+    assert list(store.walk_due(2 * DAY)) == []
 
 
 def test_pending_changes_add_up_and_are_cleared_one_by_one(store: Store) -> None:
-    store.commit(LeadCommit(make_lead("ada", 1, 1, make_change("c1")), [], []))
-    store.commit(LeadCommit(make_lead("ada", 2, 1, make_change("c2")), [], []))
-    assert [change.id for change in store.pending("ada")] == ["c1", "c2"]
-    store.clear_pending("ada", ["c1"])
-    store.clear_pending("ada", ["c1"])
-    assert store.pending("ada") == (make_change("c2"),)
+    store.commit([make_lead(version=1, pending=(make_change("c1"),))])
+    store.commit([make_lead(version=2, pending=(make_change("c2"),))])
+    assert [change.id for change in store.pending(ADA)] == ["c1", "c2"]
+    store.clear_pending(ADA, ["c1"])
+    store.clear_pending(ADA, ["c1"])
+    assert store.pending(ADA) == (make_change("c2"),)
+    assert load(store).pending == (make_change("c2"),)
 
 
 def test_a_commit_decided_before_a_clearing_does_not_bring_the_cleared_back(store: Store) -> None:
-    store.commit(LeadCommit(make_lead("ada", 1, 1, make_change("c1")), [], []))
-    read_before = store.load_lead("ada")
-    assert read_before is not None
-    store.clear_pending("ada", ["c1"])
-    store.commit(LeadCommit(make_lead("ada", read_before.version + 1, 1), [make_event("m2")], []))
-    assert store.pending("ada") == ()
+    store.commit([make_lead(version=1, pending=(make_change("c1"),))])
+    store.clear_pending(ADA, ["c1"])
+    store.commit([make_lead(version=2)])
+    assert store.pending(ADA) == ()
 
 
-def test_ranking_walks_all_shards_from_the_top(store: Store) -> None:
-    keys = {f"lead-{i:03d}": (i * 37) % 101 for i in range(120)}
-    for lead, key in keys.items():
-        store.commit(LeadCommit(make_lead(lead, 1, key), [], []))
-    walked = list(store.walk_ranking())
-    assert walked == sorted(((key, lead) for lead, key in keys.items()), reverse=True)
+def test_clearing_what_was_never_written_writes_nothing(store: Store) -> None:
+    store.clear_pending(ADA, ["c1"])
+    assert load(store).version == 0
 
 
-def test_a_rank_key_that_moves_leaves_no_second_entry(store: Store) -> None:
-    store.commit(LeadCommit(make_lead("ada", 1, 5), [], []))
-    store.commit(LeadCommit(make_lead("ada", 2, 9), [], []))
-    assert list(store.walk_ranking()) == [(9, "ada")]
+def test_the_log_keeps_the_first_copy_and_says_that_it_knew(store: Store) -> None:
+    first, other = make_event("m1", properties={"path": "/prïcing"}), make_event("m2", "identify")
+    assert store.put_events(ADA, [first]) == ([first], False)
+    logged = store.put_events(ADA, [make_event("m1", event="another copy"), other])
+    assert (sorted(map(str, logged.events)), logged.known) == (sorted(map(str, [first, other])), True)
+    assert sorted(map(str, store.load_events(ADA))) == sorted(map(str, [first, other]))
+    assert store.load_events(VISITOR) == []
+
+
+def test_of_two_copies_put_at_once_the_first_is_kept(store: Store) -> None:
+    store.put_events(ADA, [make_event("m1", copy=1), make_event("m2"), make_event("m1", copy=2)])
+    assert [event["copy"] for event in store.load_events(ADA) if event["messageId"] == "m1"] == [1]
+
+
+def test_identify_events_are_found_alone(store: Store) -> None:
+    store.put_events(ADA, [make_event("m1"), make_event("m2", "identify"), make_event("identify#m3", "group")])
+    assert [event["messageId"] for event in store.load_events(ADA, identify_only=True)] == ["m2"]
+    assert len(store.load_events(ADA)) == 3
 
 
 def test_a_log_longer_than_a_page_is_read_whole(store: Store) -> None:
     filler = "x" * 30_000
     for i in range(40):
-        store.append_event("ada", make_event(f"m{i}", properties={"filler": filler}))
-    assert {event["messageId"] for event in store.load_events("ada")} == {f"m{i}" for i in range(40)}
+        store.put_events(ADA, [make_event(f"m{i}", properties={"filler": filler})])
+    assert {event["messageId"] for event in store.load_events(ADA)} == {f"m{i}" for i in range(40)}
+
+
+def test_more_identities_than_one_request_takes_are_all_loaded(store: Store) -> None:
+    names = [f"user:{i}" for i in range(230)]
+    for name in names[::2]:
+        store.commit([make_lead(name)])
+    found = store.load_identities(names)
+    assert [found[name].version for name in names] == [1, 0] * 115
+
+
+def test_an_account_needs_the_version_that_was_read(store: Store) -> None:
+    store.save_account(StoredAccount("acme", 1, '{"t":{}}'))
+    with pytest.raises(ConflictError):
+        store.save_account(StoredAccount("acme", 1, "other"))
+    store.save_account(StoredAccount("acme", 2, "newer"))
+    assert store.load_accounts(["acme", "beta"]) == {
+        "acme": StoredAccount("acme", 2, "newer"),
+        "beta": StoredAccount("beta"),
+    }
+
+
+def test_members_are_walked_from_behind_a_mark(store: Store) -> None:
+    names = {f"user:{i}" for i in range(25)}
+    for name in [*names, "user:3"]:
+        store.add_member("acme", name)
+    store.add_member("beta", "user:other")
+    walked = list(store.walk_members("acme"))
+    assert {name for _, name in walked} == names
+    assert [mark for mark, _ in walked] == sorted(mark for mark, _ in walked)
+    assert list(store.walk_members("acme", walked[9][0])) == walked[10:]
+
+
+def test_ranking_walks_all_shards_from_the_top_and_ties_by_identity(store: Store) -> None:
+    keys = {f"user:{i:03d}": (i * 37) % 11 - 5 for i in range(60)}
+    for name, points in keys.items():
+        store.commit([make_lead(name, body=make_body(points, DAY if points > 3 else None))])
+    walked = list(store.walk_ranking())
+    wanted = sorted(keys, key=lambda name: (-keys[name], name))
+    assert [entry.identity for entry in walked] == wanted
+    assert walked[0] == Ranked(rank_key(5), wanted[0], "cold", DAY, "abc")
+    assert walked[-1] == Ranked(rank_key(-5), wanted[-1], "cold", None, "abc")
+
+
+def test_a_rank_key_that_moves_leaves_no_second_entry(store: Store) -> None:
+    store.commit([make_lead(version=1, body=make_body(5))])
+    store.commit([make_lead(version=2, body=make_body(9))])
+    assert [entry.rank_key for entry in store.walk_ranking()] == [rank_key(9)]
 
 
 def test_due_leads_are_found_by_their_instant_and_in_its_order(store: Store) -> None:
-    dues = {f"lead-{i}": None if i % 4 == 3 else (i * 37 % 20) * DAY for i in range(16)}
-    for lead, due in dues.items():
-        store.commit(LeadCommit(replace(make_lead(lead), due=due), [], []))
-    wanted = sorted((due, lead) for lead, due in dues.items() if due is not None and due <= 10 * DAY)
+    dues = {f"user:{i}": None if i % 4 == 3 else (i * 37 % 20) * DAY for i in range(16)}
+    for name, due in dues.items():
+        store.commit([make_lead(name, body=make_body(due=due))])
+    wanted = sorted((due, name) for name, due in dues.items() if due is not None and due <= 10 * DAY)
     assert any(due == 10 * DAY for due, _ in wanted)
-    assert list(store.walk_due(10 * DAY)) == [lead for _, lead in wanted]
-    assert list(store.walk_due(10 * DAY - 1)) == [lead for due, lead in wanted if due < 10 * DAY]
+    walked = list(store.walk_due(10 * DAY))
+    assert [name for _, name in walked] == [name for _, name in wanted]
+    assert [name for _, name in store.walk_due(10 * DAY - 1)] == [name for due, name in wanted if due < 10 * DAY]
+    assert list(store.walk_due(10 * DAY, walked[2][0])) == walked[3:]
 
 
 def test_a_lead_that_is_due_no_more_leaves_the_index(store: Store) -> None:
-    store.commit(LeadCommit(replace(make_lead("ada", 1), due=DAY), [], []))
-    store.commit(LeadCommit(replace(make_lead("ada", 2), due=2 * DAY), [], []))
-    assert list(store.walk_due(3 * DAY)) == ["ada"]
-    store.commit(LeadCommit(make_lead("ada", 3), [], []))
+    store.commit([make_lead(version=1, body=make_body(due=DAY))])
+    store.commit([make_lead(version=2, body=make_body(due=2 * DAY))])
+    assert [name for _, name in store.walk_due(3 * DAY)] == [ADA]
+    store.commit([make_lead(version=3)])
     assert list(store.walk_due(3 * DAY)) == []

@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.config import Config
@@ -41,6 +42,13 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str,
     except urllib.error.HTTPError as refused:
         with refused:
             return refused.code, json.loads(refused.read())
+
+
+def get(url: str) -> dict[str, Any]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=30) as answer:
+        found: dict[str, Any] = json.loads(answer.read())
+        return found
 
 
 @pytest.fixture
@@ -84,7 +92,9 @@ def test_outputs_name_what_is_deployed(stack: Stack) -> None:
 def test_only_the_hash_of_the_write_key_is_kept(stack: Stack) -> None:
     stored = stack.clients.ssm.get_parameter(Name=stack.names.write_keys_parameter)["Parameter"]["Value"]
 
-    assert json.loads(stored) == [{"source": "default", "sha256": fingerprint(stack.outputs.write_key)}]
+    [entry] = json.loads(stored)
+    assert entry.pop("created")
+    assert entry == {"source": "default", "sha256": fingerprint(stack.outputs.write_key)}
     assert len(stack.outputs.write_key) == 32
 
 
@@ -96,6 +106,32 @@ def test_a_gzip_body_is_inflated_as_a_rest_api_does(stack: Stack) -> None:
     status, answer = post(f"{stack.names.api}/batch", body, headers)
 
     assert (status, answer["success"], answer.get("rejected", [])) == (200, True, [])
+
+
+def test_gzip_without_any_header_arrives_as_its_bytes(stack: Stack) -> None:
+    body = gzip.compress(json.dumps({"batch": [], "writeKey": stack.outputs.write_key}).encode())
+
+    # urllib would name a type of its own.
+    status, answer = post(f"{stack.names.api}/batch/", body, {"Content-Type": ""})
+
+    assert (status, answer["success"]) == (200, True)
+
+
+def test_the_settings_that_browser_sdks_load_lead_back_to_the_front_door(stack: Stack) -> None:
+    settings = get(f"{stack.names.api}/projects/{stack.outputs.write_key}/settings")["integrations"]["Segment.io"]
+    source = get(f"{stack.names.api}/sourceConfig/?writeKey={stack.outputs.write_key}")["source"]
+
+    assert f"{settings['protocol']}://{settings['apiHost']}" == stack.names.api
+    assert settings["apiKey"] == stack.outputs.write_key
+    assert source["enabled"] is True
+
+
+def test_the_beacon_of_rudderstack_has_a_stage_of_its_own(stack: Stack) -> None:
+    url = f"{stack.names.api.removesuffix('/v1')}/beacon/v1/batch?writeKey={stack.outputs.write_key}"
+
+    status, answer = post(url, b'{"batch": []}', {"Content-Type": "text/plain"})
+
+    assert (status, answer["success"]) == (200, True)
 
 
 @pytest.mark.parametrize("path", ["leads", "leads/somebody", "no-such-path"])

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import segment.analytics as segment  # type: ignore[import-untyped]
 
+from leadscore.adapters.items import IDENTITY_KEY, partition_of
+from leadscore.adapters.queues import SqsFifoQueue
 from leadscore_cli.api_client import ApiError, LeadDetail
 from leadscore_cli.demo import Alert, Inbox
 from tests.e2e.deployed import Stack, eventually
@@ -221,7 +223,7 @@ def test_a_missing_permission_is_noticed_and_nothing_is_lost(stack: Stack, inbox
             document = policy["PolicyDocument"]
             text = document if isinstance(document, str) else json.dumps(document)
             stack.clients.iam.put_role_policy(RoleName=role_name, PolicyName=name, PolicyDocument=text)
-    stack.clients.sqs.send_message(QueueUrl=stack.names.changes_queue_url, MessageBody=json.dumps({"lead": lead}))
+    SqsFifoQueue(stack.clients.sqs, stack.names.changes_queue_url).send_all([json.dumps({"lead": f"user:{lead}"})])
     assert len(eventually(lambda: alerts_of(inbox, lead, seen) or None, timeout_seconds=60)) == 1
 
 
@@ -229,14 +231,14 @@ def stored_items(stack: Stack, lead: str) -> list[dict[str, object]]:
     answer = stack.clients.dynamodb.query(
         TableName=stack.names.table,
         KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues={":pk": {"S": f"LEAD#{lead}"}},
+        ExpressionAttributeValues={":pk": {"S": partition_of(f"user:{lead}")}},
         ConsistentRead=True,
     )
     return [dict(item) for item in answer["Items"]]
 
 
 def stored_tier(stack: Stack, lead: str) -> str | None:
-    items = [item for item in stored_items(stack, lead) if item["sk"] == {"S": "LEAD"}]
+    items = [item for item in stored_items(stack, lead) if item["sk"] == {"S": IDENTITY_KEY}]
     return str(dict(items[0]["tier"])["S"]) if items else None  # type: ignore[call-overload]
 
 

@@ -45,6 +45,8 @@ def proxy_event(
             "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
             "identity": {"sourceIp": "192.0.2.1", "userAgent": "analytics-python/2.4.0"},
             "apiId": "abc123",
+            "domainName": "abc123.execute-api.us-east-1.amazonaws.com",
+            "domainPrefix": "abc123",
         },
         "body": b64encode(body).decode() if isinstance(body, bytes) else body,
         "isBase64Encoded": binary,

@@ -78,15 +78,26 @@ def ingest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
         yield Deployed(importlib.import_module("functions.ingest.handler"), sqs, ssm, url)
 
 
-def publish_key(ssm: SSMClient, key: str) -> None:
-    entries = [{"source": "default", "sha256": sha256(key.encode()).hexdigest()}]
+def publish_key(ssm: SSMClient, key: str, **rest: object) -> None:
+    entries = [{"source": "default", "sha256": sha256(key.encode()).hexdigest(), **rest}]
     ssm.put_parameter(Name=PARAMETER, Value=json.dumps(entries), Type="String", Overwrite=True)
 
 
 def metrics_in(output: str) -> dict[str, Any]:
+    return {name: value for name, value in blob_in(output).items() if name != "_aws"}
+
+
+def blob_in(output: str) -> dict[str, Any]:
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    (found,) = [line for line in lines if "_aws" in line]
-    return {name: value for name, value in found.items() if name != "_aws"}
+    blobs: list[dict[str, Any]] = [line for line in lines if "_aws" in line]
+    (found,) = blobs
+    return found
+
+
+def counted_by(output: str) -> list[set[str]]:
+    """The sets of dimensions that the one metrics blob in the output is counted by."""
+    [directive] = blob_in(output)["_aws"]["CloudWatchMetrics"]
+    return [set(dimensions) for dimensions in directive["Dimensions"]]
 
 
 @pytest.mark.parametrize("recording", ["plain", "gzip"])
@@ -168,6 +179,86 @@ def test_a_refused_request_has_a_code_and_a_message_and_queues_nothing(
     assert metrics_in(capsys.readouterr().out)["code"] == code
 
 
+def test_a_refused_request_is_counted_by_its_source_where_a_key_told_it(
+    ingest: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ingest.call(proxy_event("/track", "{", headers=basic(KEY)))
+    output = capsys.readouterr().out
+    assert counted_by(output) == [{"service", "code"}, {"service", "source"}]
+    assert {name: metrics_in(output)[name] for name in ("service", "code", "source", "RequestsRefused")} == {
+        "service": "ingest",
+        "code": "unreadable_body",
+        "source": "default",
+        "RequestsRefused": [1.0],
+    }
+    ingest.call(proxy_event("/track", "{", headers=basic("wrong")))
+    output = capsys.readouterr().out
+    assert counted_by(output) == [{"service", "code"}]
+
+
+def test_a_bound_key_is_refused_in_other_peoples_pages_which_may_read_why(ingest: Deployed) -> None:
+    publish_key(ingest.ssm, KEY, origins=["https://app.example"])
+    body = json.dumps({**EVENT, "writeKey": KEY})
+    own, other = (
+        ingest.module.handler(
+            proxy_event("/t", body, headers={"Content-Type": "text/plain", "Origin": origin}), Context()
+        )
+        for origin in ("https://app.example", "https://evil.example")
+    )
+    assert (own["statusCode"], other["statusCode"]) == (200, 403)
+    assert json.loads(other["body"]).keys() == {"code", "message"}
+    assert json.loads(other["body"])["code"] == "origin_not_allowed"
+    assert {answer["headers"]["Access-Control-Allow-Origin"] for answer in (own, other)} == {"*"}
+    assert [message["event"]["messageId"] for message in ingest.messages()] == ["m1"]
+
+
+def test_five_hundred_events_are_queued_each_once(ingest: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+    batch = [{**EVENT, "messageId": f"m{number}", "userId": f"u{number % 7}"} for number in range(500)]
+    status, answer = ingest.call(proxy_event("/batch", json.dumps({"batch": batch}).encode(), headers=basic(KEY)))
+    assert (status, answer) == (200, {"success": True, "accepted": 500, "rejected": []})
+    attributes = ingest.sqs.get_queue_attributes(
+        QueueUrl=ingest.queue_url, AttributeNames=["ApproximateNumberOfMessages"]
+    )["Attributes"]
+    assert attributes["ApproximateNumberOfMessages"] == "500"
+    assert metrics_in(capsys.readouterr().out)["EventsAccepted"] == [500.0]
+
+
+@pytest.mark.parametrize("path", ["/projects/wk_any/settings", "/sourceConfig/"])
+def test_settings_are_there_for_any_key_and_without_parameter_store(
+    ingest: Deployed, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ingest.ssm.delete_parameter(Name=PARAMETER)
+    status, document = ingest.call(proxy_event(path, None, method="GET", headers={"Origin": "https://app.example"}))
+    assert status == 200
+    assert document
+    assert metrics_in(capsys.readouterr().out)["DocumentsServed"] == [1.0]
+    response = ingest.module.handler(proxy_event(path, None, method="HEAD"), Context())
+    assert (response["statusCode"], response["body"]) == (200, "")
+
+
+def test_every_answer_has_the_headers_of_a_careful_server(ingest: Deployed) -> None:
+    envelopes = [
+        proxy_event("/track", json.dumps(EVENT), headers=basic(KEY)),
+        proxy_event("/track", "{", headers=basic(KEY)),
+        proxy_event("/track", "{}", headers=basic("wrong")),
+        proxy_event("/nowhere", "{}", headers=basic(KEY)),
+        proxy_event("/sourceConfig", None, method="GET"),
+        proxy_event("/m", "{}"),
+        {},
+    ]
+    answers = [ingest.module.handler(envelope, Context()) for envelope in envelopes]
+    assert [answer["statusCode"] for answer in answers] == [200, 400, 401, 404, 200, 200, 500]
+    for answer in answers:
+        headers = answer["headers"]
+        assert headers["Content-Type"] == "application/json"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Strict-Transport-Security"].startswith("max-age=")
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Access-Control-Allow-Origin"] == "*"
+        assert headers["Cache-Control"]
+
+
 def test_a_revoked_key_is_refused_within_a_minute(ingest: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     envelope = proxy_event("/track", json.dumps(EVENT), headers=basic(KEY))
     assert ingest.call(envelope)[0] == 200
@@ -192,24 +283,79 @@ def test_our_own_failure_is_a_500_that_names_the_request_alone(ingest: Deployed)
     assert "not a key list" not in answer["message"]
 
 
-def test_nothing_that_was_sent_is_answered_or_logged(ingest: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
-    secret = "ada@acme.example"
-    bodies = [
-        {"userId": secret, "event": "E", "properties": {secret: secret}},
-        {"userId": {secret: 1}, "event": "E"},
-        {"userId": "u1", "event": "E", "timestamp": secret},
-        {"userId": "u1", "type": secret},
-        {"userId": "u1", "event": "E", "properties": {secret: "\ud800"}, "messageId": {secret: secret}},
-    ]
-    answers = [ingest.call(proxy_event("/track", json.dumps(body), headers=basic(KEY))) for body in bodies]
-    answers.append(ingest.call(proxy_event("/track", secret, headers=basic(KEY))))
-    answers.append(ingest.call(proxy_event("/track", "{}", headers=basic(secret), query={"writeKey": secret})))
-    ingest.sqs.delete_queue(QueueUrl=ingest.queue_url)
-    answers.append(ingest.call(proxy_event("/track", json.dumps(bodies[0]), headers=basic(KEY))))
-    assert [status for status, _ in answers] == [200, 400, 400, 400, 400, 400, 401, 503]
+SECRET = "ada@acme.example"
+# By id: an event that holds the secret somewhere, and the status that it is answered with.
+LEAKY_EVENTS: dict[str, tuple[dict[str, object], int]] = {
+    "taken": ({"userId": SECRET, "event": "E", "properties": {SECRET: SECRET}}, 200),
+    "prototype-like keys": ({"userId": SECRET, "event": "E", "properties": {"__proto__": {"x": SECRET}}}, 200),
+    "an id that is an object": ({"userId": {SECRET: 1}, "event": "E"}, 400),
+    "a timestamp": ({"userId": "u1", "event": "E", "timestamp": SECRET}, 400),
+    "a type": ({"userId": "u1", "type": SECRET}, 400),
+    "a lone surrogate": ({"userId": "u1", "event": "E", "properties": {SECRET: "\ud800" + SECRET}}, 400),
+    "a message id": ({"userId": "u1", "event": "E", "messageId": {SECRET: SECRET}}, 400),
+    "a long key": ({"userId": "u1", "event": "E", "properties": {SECRET * 100: 1}}, 400),
+    "a long id": ({"userId": SECRET * 100, "event": "E"}, 400),
+    "a large number": ({"userId": "u1", "event": "E", "properties": {SECRET: 10**400}}, 400),
+    "an event that is no text": ({"userId": "u1", "event": [SECRET]}, 400),
+    "properties that are none": ({"userId": "u1", "event": "E", "properties": SECRET}, 400),
+    "context that is none": ({"userId": "u1", "event": "E", "context": [SECRET]}, 400),
+    "too large": ({"userId": "u1", "event": "E", "properties": {"x": SECRET * 3000}}, 400),
+}
+LEAKY_REQUESTS: dict[str, tuple[dict[str, Any], int]] = {
+    "a body that is none": (proxy_event("/track", SECRET, headers=basic(KEY)), 400),
+    "a body cut short": (proxy_event("/track", '{"userId": "' + SECRET, headers=basic(KEY)), 400),
+    "damaged gzip": (proxy_event("/track", b"\x1f\x8b" + SECRET.encode(), headers=basic(KEY)), 400),
+    "no batch": (proxy_event("/batch", json.dumps({SECRET: SECRET}), headers=basic(KEY)), 400),
+    "a key twice": (proxy_event("/batch", f'{{"{SECRET}": 1, "{SECRET}": 2, "batch": []}}', headers=basic(KEY)), 400),
+    "a wrong key": (proxy_event("/track", "{}", headers=basic(SECRET), query={"writeKey": SECRET}), 401),
+    "an origin": (proxy_event("/track", "{", headers={**basic(KEY), "Origin": f"https://{SECRET}"}), 400),
+    "a path": (proxy_event(f"/{SECRET}", "{}", headers=basic(KEY)), 404),
+    "a method": (proxy_event("/track", "{}", headers=basic(KEY), method=SECRET), 405),
+    "settings of a key that is none": (proxy_event(f"/projects/{SECRET}/settings", None, method="GET"), 200),
+    "headers": (proxy_event("/track", "{", headers={**basic(KEY), "SentAt": SECRET, "AnonymousId": SECRET}), 400),
+}
+
+
+@pytest.mark.parametrize(
+    ("envelope", "status"),
+    [(proxy_event("/track", json.dumps(event), headers=basic(KEY)), status) for event, status in LEAKY_EVENTS.values()]
+    + list(LEAKY_REQUESTS.values()),
+    ids=[*LEAKY_EVENTS, *LEAKY_REQUESTS],
+)
+def test_nothing_that_was_sent_is_answered_or_logged(
+    ingest: Deployed, capsys: pytest.CaptureFixture[str], envelope: dict[str, Any], status: int
+) -> None:
+    answered, answer = ingest.call(envelope)
     written = capsys.readouterr()
-    assert "EventsAccepted" in written.out
-    assert "the queue did not take the events" in written.out
-    everything = written.out + written.err + json.dumps(answers)
-    assert secret not in everything
+    assert answered == status
+    assert "_aws" in written.out
+    everything = written.out + written.err + json.dumps(answer)
+    assert SECRET not in everything
     assert KEY not in everything
+
+
+def test_nothing_that_was_sent_is_logged_when_the_queue_fails(
+    ingest: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ingest.sqs.delete_queue(QueueUrl=ingest.queue_url)
+    event, _ = LEAKY_EVENTS["taken"]
+    status, answer = ingest.call(proxy_event("/track", json.dumps(event), headers=basic(KEY)))
+    written = capsys.readouterr()
+    assert status == 503
+    assert "the queue did not take the events" in written.out
+    assert SECRET not in written.out + written.err + json.dumps(answer)
+
+
+def test_an_error_that_nobody_foresaw_is_logged_by_its_place_and_not_by_its_words(
+    ingest: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object, **__: object) -> None:
+        raise ValueError(f"invalid literal for int(): {SECRET!r}")
+
+    monkeypatch.setattr(ingest.module, "ingest_events", stumble)
+    status, answer = ingest.call(proxy_event("/track", json.dumps(EVENT), headers=basic(KEY)))
+    written = capsys.readouterr()
+    assert (status, answer["code"]) == (500, "internal_error")
+    assert "ValueError" in written.out
+    assert "in stumble" in written.out
+    assert SECRET not in written.out + written.err + json.dumps(answer)

@@ -39,6 +39,7 @@ class Account:
         everything = {
             "TABLE_NAME": TABLE,
             "RULESET_PARAMETER": "/ruleset",
+            "MAPPINGS_PARAMETER": "/mappings",
             "RULESET_TTL_SECONDS": "0",
             "RANK_SHARDS": "2",
             "EVENT_RETENTION_DAYS": "400",
@@ -50,9 +51,11 @@ class Account:
         return import_function(name, everything | environment, self.patch)
 
     def take(self, queue_url: str) -> list[dict[str, str]]:
-        """Return what is on a queue as the records of an event source."""
-        answer = boto3.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
-        messages = answer.get("Messages", [])
+        """Take what is on a queue away, as the records of an event source."""
+        sqs = boto3.client("sqs")
+        messages = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages", [])
+        for message in messages:
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return [{"messageId": message["MessageId"], "body": message["Body"]} for message in messages]
 
 
@@ -61,7 +64,10 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     with mock_aws():
         create_leads_table()
         sqs, sns, events = boto3.client("sqs"), boto3.client("sns"), boto3.client("events")
-        urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("events", "changes", "inbox", "heard")]
+        urls = [
+            sqs.create_queue(QueueName=name, Attributes={"FifoQueue": "true"} if "fifo" in name else {})["QueueUrl"]
+            for name in ("events", "changes.fifo", "inbox", "heard")
+        ]
         arns = [
             sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
             for url in urls
@@ -71,6 +77,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         events.put_rule(Name="heard", EventPattern=json.dumps({"source": ["leadscore"]}))
         events.put_targets(Rule="heard", Targets=[{"Id": "heard", "Arn": arns[3]}])
         boto3.client("ssm").put_parameter(Name="/ruleset", Value=RULESET.document, Type="String")
+        boto3.client("ssm").put_parameter(Name="/mappings", Value='{"mappings":[]}', Type="String")
         yield Account(urls[0], urls[1], urls[2], topic, urls[3], monkeypatch)
 
 
@@ -97,7 +104,7 @@ def get(module: ModuleType, path: str, **query: str) -> tuple[int, dict[str, Any
 def test_a_hot_lead_goes_all_the_way(account: Account) -> None:
     assert account.function("score").handler({"Records": hot_records()}, Context()) == {"batchItemFailures": []}
     changes = account.take(account.changes)
-    assert [json.loads(change["body"]) for change in changes] == [{"lead": "grace"}]
+    assert [json.loads(change["body"]) for change in changes] == [{"lead": "user:grace"}]
     notify = account.function("notify")
     assert notify.handler({"Records": changes}, Context()) == {"batchItemFailures": []}
     [alert] = account.take(account.inbox)

@@ -1,7 +1,8 @@
 """Synthesizes every stage in one process of its own: `python -m tests.infra.synthesize_stages FOLDER`.
 
-FOLDER gets one assembly for each stage, `again` (local once more) and `naked.txt`: what the synth said to a queue
-without a dead-letter queue, to show that the gate closes.
+FOLDER gets one assembly for each stage, `again` (local once more), `guarded` and `guarded-local` (dev and local with
+all that the context can add) and `naked.txt`: what the synth said to a queue without a dead-letter queue, to show that
+the gate closes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 
 from infra.stages import STAGE_NAMES
 
+# As the partner names it, with the id of the account's own connection.
+PARTNER_BUS = "aws.partner/stripe.com/ed_test_1"
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,12 +33,14 @@ def main(folder: Path) -> None:
 
     from infra.application import build_app
 
-    def app(stage: str, outdir: str) -> App:
-        return build_app(App(outdir=str(folder / outdir), context=_context(stage)), ROOT)
+    def app(stage: str, outdir: str, **switches: str) -> App:
+        return build_app(App(outdir=str(folder / outdir), context=_context(stage) | switches), ROOT)
 
     for stage in STAGE_NAMES:
         app(stage, stage).synth()
     app("local", "again").synth()
+    app("dev", "guarded", waf="true", usage_plan="true", partner_buses=PARTNER_BUS).synth()
+    app("local", "guarded-local", waf="true").synth()
     naked = app("local", "naked")
     sqs.Queue(Stack(naked, "Naked"), "Queue")
     try:

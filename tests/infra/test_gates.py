@@ -42,6 +42,7 @@ def test_nag_stops_a_synth_that_has_a_finding() -> None:
 
 def test_cfn_lint_has_nothing_to_say_about_what_goes_to_aws(tmp_path: Path) -> None:
     templates = [str(assembly_of(stage).file(stack)) for stage in STAGE_NAMES for stack in STACKS]
+    templates.append(str(Assembly(assemblies() / "guarded", "dev").file("firewall")))
     # W3005 minds that a function names its role twice: the CDK does so to wait for the role's policy as well.
     options = ["--format", "json", "--regions", "eu-central-1", "us-east-1", "--ignore-checks", "W3005", "--"]
     done = subprocess.run(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
+from leadscore.ingest.responses import SECURITY_HEADERS
 from tests.infra.synthesized import Assembly
 
 MUST_HAVE = {
@@ -46,6 +48,26 @@ def test_browsers_may_read_every_error(responses: dict[str, dict[str, dict[str, 
         headers = each["ResponseParameters"]
         assert headers["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'"
         assert headers["gatewayresponse.header.Access-Control-Expose-Headers"] == "'Retry-After'"
+
+
+def test_errors_have_the_headers_of_the_functions_own_answers(
+    responses: dict[str, dict[str, dict[str, str]]],
+) -> None:
+    wanted = {f"gatewayresponse.header.{name}": f"'{value}'" for name, value in SECURITY_HEADERS.items()}
+    # A quote inside would end the gateway's own.
+    assert not any("'" in value for value in SECURITY_HEADERS.values())
+    for each in responses.values():
+        headers = each["ResponseParameters"]
+        assert wanted.items() <= headers.items()
+        assert headers["gatewayresponse.header.Cache-Control"] == "'no-store'"
+
+
+def test_the_gateways_own_words_are_used_where_they_cannot_repeat_the_request(
+    responses: dict[str, dict[str, dict[str, str]]],
+) -> None:
+    for each in responses.values():
+        [template] = each["ResponseTemplates"].values()
+        assert set(re.findall(r"\$[a-zA-Z.]+", template)) <= {"$context.error.messageString"}
 
 
 def test_throttled_senders_are_told_when_to_come_back(responses: dict[str, dict[str, dict[str, str]]]) -> None:

@@ -8,12 +8,13 @@ import pytest
 
 from infra.stages import Stage
 from tests.contract.leads_table import ATTRIBUTES, INDEXES, KEY_SCHEMA
-from tests.infra.synthesized import ROOT, STACKS, Assembly, as_list
+from tests.infra.synthesize_stages import PARTNER_BUS
+from tests.infra.synthesized import ROOT, STACKS, Assembly, as_list, assemblies
 
 # A changed logical id makes CloudFormation replace the resource, and with it everything that it remembers.
 PINNED = {
     "AWS::DynamoDB::Table": {"TableCD117FA1"},
-    "AWS::SSM::Parameter": {"Ruleset6227EC3D", "WriteKeys3188BAF3"},
+    "AWS::SSM::Parameter": {"Mappings02DEF699", "Ruleset6227EC3D", "WriteKeys3188BAF3"},
     "AWS::SQS::Queue": {
         "EventsQueue7396B467",
         "EventsDeadLetters8A90034E",
@@ -93,12 +94,13 @@ def test_parameters_have_names_that_people_can_type(assembly: Assembly, stage: S
 
     assert names == {
         "Ruleset": f"/leadscore/{stage.name}/ruleset",
+        "Mappings": f"/leadscore/{stage.name}/mappings",
         "WriteKeys": f"/leadscore/{stage.name}/write-keys",
     }
 
 
 def test_nothing_else_has_a_name_that_stands_in_the_way_of_its_replacement(assembly: Assembly, stage: Stage) -> None:
-    """The bus must have one, so it gets one that holds the stage; the execution log's is API Gateway's own."""
+    """The bus must have one, so it gets one that holds the stage; the execution logs' are API Gateway's own."""
     named = {
         f"{name} {key}": assembly.show(value)
         for stack in STACKS
@@ -109,7 +111,10 @@ def test_nothing_else_has_a_name_that_stands_in_the_way_of_its_replacement(assem
     bus = named.pop("BusEA82B648 Name")
 
     assert bus.startswith(f"leadscore{stage.name}statefulBus")
-    assert named == {"PublicApiExecutionLog52E32ECE LogGroupName": "API-Gateway-Execution-Logs_PublicApiRestApi/v1"}
+    assert named == {
+        "PublicApiExecutionLog52E32ECE LogGroupName": "API-Gateway-Execution-Logs_PublicApiRestApi/v1",
+        "PublicApiBeaconExecutionLog82E0D150 LogGroupName": "API-Gateway-Execution-Logs_PublicApiRestApi/beacon",
+    }
 
 
 def test_ruleset_parameter_grows_beyond_4_kb_by_itself(assembly: Assembly) -> None:
@@ -190,7 +195,10 @@ def test_resource_policies_let_only_named_services_in(assembly: Assembly) -> Non
 
 
 def test_bus_feeds_the_events_queue_and_not_with_our_own_announcements(assembly: Assembly) -> None:
-    [rule] = [each for each in assembly.properties("AWS::Events::Rule").values() if "EventBusName" in each]
+    rules = assembly.properties("AWS::Events::Rule").values()
+    [rule] = [
+        each for each in rules if "source" in each.get("EventPattern", {}) and "detail-type" not in each["EventPattern"]
+    ]
     [target] = rule["Targets"]
 
     assert assembly.show(rule["EventBusName"]) == "Bus"
@@ -217,3 +225,14 @@ def test_every_alarm_tells_the_ops_topic_what_it_means(assembly: Assembly) -> No
         assert [assembly.show(action) for action in as_list(alarm["AlarmActions"])] == ["Ops"]
         assert alarm["TreatMissingData"] == "notBreaching"
         assert len(alarm["AlarmDescription"].split()) > 5
+
+
+def test_a_partner_bus_of_the_context_feeds_the_events_queue() -> None:
+    guarded = Assembly(assemblies() / "guarded", "dev")
+    rules = guarded.properties("AWS::Events::Rule").values()
+    [rule] = [each for each in rules if each.get("EventBusName") == PARTNER_BUS]
+    [target] = rule["Targets"]
+
+    assert rule["EventPattern"] == {"source": [{"prefix": "aws.partner/"}]}
+    assert guarded.show(target["Arn"]) == "EventsQueue.Arn"
+    assert guarded.show(target["DeadLetterConfig"]["Arn"]) == "EventsDeadLetters.Arn"

@@ -10,6 +10,7 @@ import pytest
 
 from infra.stages import Stage
 from leadscore.adapters import settings
+from leadscore.ingest.responses import SECURITY_HEADERS
 from tests.infra.synthesized import STACKS, Assembly, as_list
 
 POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
@@ -18,7 +19,9 @@ SETTINGS: dict[str, type[settings.Settings]] = {
     "Score": settings.ScoreSettings,
     "Notify": settings.NotifySettings,
     "Api": settings.ApiSettings,
+    "Erase": settings.EraseSettings,
     "Cool": settings.CoolSettings,
+    "Rebuild": settings.RebuildSettings,
 }
 PARAMETER = "arn:AWS::Partition:ssm:AWS::Region:AWS::AccountId:parameter"
 # Actions each role has on each resource; its own log group comes on top.
@@ -28,15 +31,22 @@ RIGHTS = {
         f"{PARAMETER}WriteKeys": {"ssm:GetParameter"},
     },
     "Score": {
-        "EventsQueue.Arn": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+        "EventsQueue.Arn": {
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:SendMessage",
+        },
         "Table.Arn": {
             "dynamodb:GetItem",
             "dynamodb:BatchGetItem",
             "dynamodb:Query",
             "dynamodb:PutItem",
             "dynamodb:UpdateItem",
+            "dynamodb:BatchWriteItem",
         },
         f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        f"{PARAMETER}Mappings": {"ssm:GetParameter"},
         "ChangesQueue.Arn": {"sqs:SendMessage"},
     },
     "Notify": {
@@ -48,18 +58,46 @@ RIGHTS = {
     "Api": {
         "Table.Arn": {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"},
         "Table.Arn/index/ranking": {"dynamodb:Query"},
-        f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        f"{PARAMETER}Ruleset": {"ssm:GetParameter", "ssm:GetParameterHistory"},
+        "EventsQueue.Arn": {"sqs:SendMessage"},
+    },
+    "Erase": {
+        "Table.Arn": {
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:Query",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:BatchWriteItem",
+        },
+        "EventsQueue.Arn": {"sqs:SendMessage"},
     },
     "Cool": {
         "Table.Arn/index/due": {"dynamodb:Query"},
         "EventsQueue.Arn": {"sqs:SendMessage"},
+        "Bus.Arn": {"events:PutEvents"},
+    },
+    "Rebuild": {
+        "Table.Arn": {
+            "dynamodb:Scan",
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:Query",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:DeleteItem",
+        },
+        f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        "EventsQueue.Arn": {"sqs:SendMessage"},
+        "ChangesQueue.Arn": {"sqs:SendMessage"},
     },
 }
-INGEST_ROUTES = {
-    *("/batch", "/b", "/import"),
+SENDING_ROUTES = {
+    *("/batch", "/b", "/import", "/v1/batch", "/m"),
     *("/track", "/identify", "/page", "/screen", "/group", "/alias"),
     *("/t", "/i", "/p", "/s", "/g", "/a"),
 }
+SETTINGS_ROUTES = {"/projects/{key}/settings", "/sourceConfig"}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -82,8 +120,10 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "IngestFunction.EVENTS_QUEUE_URL": "EventsQueue",
         "IngestFunction.WRITE_KEYS_PARAMETER": "WriteKeys",
         "ScoreFunction.TABLE_NAME": "Table",
+        "ScoreFunction.EVENTS_QUEUE_URL": "EventsQueue",
         "ScoreFunction.CHANGES_QUEUE_URL": "ChangesQueue",
         "ScoreFunction.RULESET_PARAMETER": "Ruleset",
+        "ScoreFunction.MAPPINGS_PARAMETER": "Mappings",
         "ScoreFunction.RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
         "ScoreFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "ScoreFunction.RANK_SHARDS": str(stage.rank_shards),
@@ -91,12 +131,29 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "NotifyFunction.ALERTS_TOPIC_ARN": "Alerts",
         "NotifyFunction.BUS_NAME": "Bus",
         "ApiFunction.TABLE_NAME": "Table",
+        "ApiFunction.EVENTS_QUEUE_URL": "EventsQueue",
         "ApiFunction.RULESET_PARAMETER": "Ruleset",
         "ApiFunction.RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+        "ApiFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "ApiFunction.RANK_SHARDS": str(stage.rank_shards),
+        "EraseFunction.TABLE_NAME": "Table",
+        "EraseFunction.EVENTS_QUEUE_URL": "EventsQueue",
+        "EraseFunction.SWEEP_DELAY_SECONDS": str(30 + stage.score_timeout),
+        "EraseFunction.TOMBSTONE_RETENTION_DAYS": str(stage.tombstone_retention_days),
+        "EraseFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+        "EraseFunction.RANK_SHARDS": str(stage.rank_shards),
         "CoolFunction.TABLE_NAME": "Table",
         "CoolFunction.EVENTS_QUEUE_URL": "EventsQueue",
+        "CoolFunction.BUS_NAME": "Bus",
+        "CoolFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "CoolFunction.RANK_SHARDS": str(stage.rank_shards),
+        "RebuildFunction.TABLE_NAME": "Table",
+        "RebuildFunction.EVENTS_QUEUE_URL": "EventsQueue",
+        "RebuildFunction.CHANGES_QUEUE_URL": "ChangesQueue",
+        "RebuildFunction.RULESET_PARAMETER": "Ruleset",
+        "RebuildFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+        "RebuildFunction.RANK_SHARDS": str(stage.rank_shards),
+        "RebuildFunction.WORK_SECONDS": str(stage.rebuild_work_seconds),
     }
 
 
@@ -131,7 +188,11 @@ def test_every_function_logs_json_to_its_own_group_which_forgets(assembly: Assem
     assert {assembly.show(each["LogGroup"]) for each in used.values()} == {f"{name}Log" for name in SETTINGS}
     assert {each["LogFormat"] for each in used.values()} == {"JSON"}
     assert {each["RetentionInDays"] for each in groups.values()} == {stage.log_retention_days}
-    assert set(groups) == {f"{name}Log" for name in SETTINGS} | {"PublicApiAccessLog", "PublicApiExecutionLog"}
+    assert set(groups) == {f"{name}Log" for name in SETTINGS} | {
+        "PublicApiAccessLog",
+        "PublicApiExecutionLog",
+        "PublicApiBeaconExecutionLog",
+    }
 
 
 @pytest.mark.parametrize("name", RIGHTS)
@@ -240,22 +301,27 @@ def _routes(assembly: Assembly) -> dict[tuple[str, str], dict[str, Any]]:
     return {(each["HttpMethod"], path(each["ResourceId"])): each for each in methods}
 
 
-def test_routes_are_the_sdks_paths_and_the_two_for_readers(assembly: Assembly) -> None:
+def test_routes_are_the_sdks_paths_and_those_for_people(assembly: Assembly) -> None:
     routes = _routes(assembly)
 
     assert set(routes) == (
-        {("POST", path) for path in INGEST_ROUTES}
-        | {("OPTIONS", path) for path in INGEST_ROUTES}
-        | {("GET", "/leads"), ("GET", "/leads/{id}")}
+        {("POST", path) for path in SENDING_ROUTES}
+        | {(verb, path) for path in SETTINGS_ROUTES for verb in ("GET", "HEAD")}
+        | {("OPTIONS", path) for path in SENDING_ROUTES | SETTINGS_ROUTES}
+        | {("GET", "/leads"), ("GET", "/leads/{id}"), ("GET", "/leads/{id}/export"), ("DELETE", "/leads/{id}")}
     )
 
 
-def test_writing_needs_a_write_key_and_reading_a_signature(assembly: Assembly) -> None:
-    wanted = {"POST": ("NONE", "IngestFunction.Arn"), "GET": ("AWS_IAM", "ApiFunction.Arn")}
+def test_sending_needs_a_write_key_and_reading_and_erasing_a_signature(assembly: Assembly) -> None:
+    wanted = {
+        "POST": ("NONE", "IngestFunction.Arn"),
+        "GET": ("AWS_IAM", "ApiFunction.Arn"),
+        "DELETE": ("AWS_IAM", "EraseFunction.Arn"),
+    }
 
-    for (verb, _), method in _routes(assembly).items():
+    for (verb, path), method in _routes(assembly).items():
         if verb != "OPTIONS":
-            authorization, function = wanted[verb]
+            authorization, function = wanted["POST" if path in SETTINGS_ROUTES else verb]
             assert method["AuthorizationType"] == authorization
             assert method["Integration"]["Type"] == "AWS_PROXY"
             assert function in assembly.show(method["Integration"]["Uri"])
@@ -267,11 +333,31 @@ def test_one_permission_a_function_lets_its_own_trigger_and_no_other_call_it(ass
         for each in assembly.properties("AWS::Lambda::Permission").values()
     }
 
-    assert set(permissions) == {"ApiFunction.Arn", "CoolFunction.Arn", "IngestFunction.Arn"}
+    assert set(permissions) == {"ApiFunction.Arn", "CoolFunction.Arn", "EraseFunction.Arn", "IngestFunction.Arn"}
     assert permissions.pop("CoolFunction.Arn")[0] == "events.amazonaws.com"
     for principal, source in permissions.values():
         assert principal == "apigateway.amazonaws.com"
         assert source.endswith(":PublicApiRestApi/*/*/*")
+
+
+def test_a_sweep_comes_back_when_nobody_can_be_at_work_who_was_when_it_was_sent(assembly: Assembly) -> None:
+    functions = assembly.properties("AWS::Lambda::Function")
+    delay = int(functions["EraseFunction"]["Environment"]["Variables"]["SWEEP_DELAY_SECONDS"])
+
+    # The lead is erased at the latest when `erase` ends, and who had read it before ends at the latest a timeout later.
+    assert functions["EraseFunction"]["Timeout"] + functions["ScoreFunction"]["Timeout"] < delay <= 900
+
+
+def test_whoever_asks_for_an_erasure_waits_no_longer_than_the_gateway(assembly: Assembly) -> None:
+    assert assembly.properties("AWS::Lambda::Function")["EraseFunction"]["Timeout"] <= 29
+
+
+def test_erased_ids_are_kept_out_for_longer_than_anything_waits_to_be_delivered(
+    assembly: Assembly, stage: Stage
+) -> None:
+    waits = [queue["MessageRetentionPeriod"] for queue in assembly.properties("AWS::SQS::Queue").values()]
+
+    assert stage.tombstone_retention_days > max(stage.event_retention_days, max(waits) / 86400)
 
 
 def test_cool_runs_every_minute_and_its_next_run_is_its_retry(assembly: Assembly) -> None:
@@ -284,10 +370,9 @@ def test_cool_runs_every_minute_and_its_next_run_is_its_retry(assembly: Assembly
 
 
 def test_preflight_is_answered_by_the_gateway_with_what_the_sdks_send(assembly: Assembly) -> None:
-    preflights = [method for (verb, _), method in _routes(assembly).items() if verb == "OPTIONS"]
-    assert len(preflights) == len(INGEST_ROUTES)
+    preflights = {path: method for (verb, path), method in _routes(assembly).items() if verb == "OPTIONS"}
 
-    for method in preflights:
+    for path, method in preflights.items():
         integration = method["Integration"]
         [response] = integration["IntegrationResponses"]
         headers = {
@@ -296,11 +381,11 @@ def test_preflight_is_answered_by_the_gateway_with_what_the_sdks_send(assembly: 
         }
         # Without the conversion a stage on which every type is binary answers preflights with 500.
         assert (integration["Type"], integration["ContentHandling"]) == ("MOCK", "CONVERT_TO_TEXT")
-        assert headers == {
+        assert headers == SECURITY_HEADERS | {
             "Access-Control-Allow-Origin": "*",
-            "Access-Control-Allow-Methods": "POST,OPTIONS",
-            "Access-Control-Allow-Headers": "authorization,content-type,anonymousid,sentat,x-retry-count,"
-            "x-write-key,rsa-retry-attempt,rsa-retry-reason,rsa-since-first-attempt,rsa-since-last-attempt",
+            "Access-Control-Allow-Methods": "GET,HEAD,OPTIONS" if path in SETTINGS_ROUTES else "POST,OPTIONS",
+            "Access-Control-Allow-Headers": "authorization,content-type,anonymousid,sentat,x-retry-count,x-write-key,"
+            "rsa-recovered,rsa-retry-attempt,rsa-retry-reason,rsa-since-first-attempt,rsa-since-last-attempt",
             "Access-Control-Expose-Headers": "Retry-After",
             "Access-Control-Max-Age": "7200",
         }
@@ -322,19 +407,23 @@ def test_api_keeps_its_address(assembly: Assembly) -> None:
     ]
 
 
-def test_stage_is_v1_throttled_and_logs_neither_address_nor_query(assembly: Assembly, stage: Stage) -> None:
-    [deployed] = assembly.properties("AWS::ApiGateway::Stage").values()
-    log_format = deployed["AccessLogSetting"]["Format"]
+def test_stages_are_v1_and_the_beacons_throttled_and_log_neither_address_nor_query(
+    assembly: Assembly, stage: Stage
+) -> None:
+    deployed = list(assembly.properties("AWS::ApiGateway::Stage").values())
 
-    assert deployed["StageName"] == "v1"
-    [settings_of_all] = deployed["MethodSettings"]
-    assert settings_of_all["ThrottlingRateLimit"] == stage.api_requests_per_second
-    assert settings_of_all["ThrottlingBurstLimit"] == stage.api_burst
-    assert settings_of_all["DataTraceEnabled"] is False
-    assert "$context.requestId" in log_format
-    assert "sourceIp" not in log_format
-    assert "$context.path" not in log_format
-    assert assembly.show(deployed["AccessLogSetting"]["DestinationArn"]).endswith(":PublicApiAccessLog")
+    assert sorted(each["StageName"] for each in deployed) == ["beacon", "v1"]
+    assert len({assembly.show(each["DeploymentId"]) for each in deployed}) == 1
+    for each in deployed:
+        log_format = each["AccessLogSetting"]["Format"]
+        [settings_of_all] = each["MethodSettings"]
+        assert settings_of_all["ThrottlingRateLimit"] == stage.api_requests_per_second
+        assert settings_of_all["ThrottlingBurstLimit"] == stage.api_burst
+        assert settings_of_all["DataTraceEnabled"] is False
+        assert "$context.requestId" in log_format
+        assert "sourceIp" not in log_format
+        assert "$context.path" not in log_format
+        assert assembly.show(each["AccessLogSetting"]["DestinationArn"]).endswith(":PublicApiAccessLog")
 
 
 def test_outputs_name_everything_that_a_user_needs(assembly: Assembly) -> None:

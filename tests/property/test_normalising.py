@@ -13,7 +13,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leadscore.core.identity import identities
 from leadscore.core.instants import from_datetime, parse_instant
+from leadscore.core.ruleset import IdentityPolicy
 from leadscore.ingest.decoding import decode_body
 from leadscore.ingest.refusals import RequestRefusedError
 from leadscore.ingest.requests import IngestRequest
@@ -30,6 +32,7 @@ from tests.functions.envelopes import basic, proxy_event
 
 RECEIVED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RECEIVED = from_datetime(RECEIVED_AT)
+EVERYTHING = IdentityPolicy(email=True, external=frozenset({"crm"}))
 KEYS = WriteKeys.parse(json.dumps([{"source": "default", "sha256": sha256(b"k").hexdigest()}]))
 
 texts = st.one_of(st.text(max_size=8), st.sampled_from(["\ud800", "null", "0", "-1", "anonymous", "x" * 300]))
@@ -45,7 +48,23 @@ instants = st.datetimes(timezones=st.just(UTC)).map(lambda at: at.isoformat())
 times = st.one_of(st.none(), instants, instants, st.just("0001-01-01T00:00:00+14:00"))
 ids = st.sampled_from(["u1", "u2", " u1 ", 7, 7.0, 0, "", "null", None])
 objects = st.one_of(st.none(), st.dictionaries(texts, json_values, max_size=3))
-contexts = st.one_of(objects, st.fixed_dictionaries({}, optional={"traits": objects, "groupId": ids, "ip": texts}))
+external_ids = st.one_of(
+    json_values,
+    st.lists(st.fixed_dictionaries({"type": st.just("crm"), "id": st.one_of(ids, json_values)}) | json_values),
+)
+contexts = st.one_of(
+    objects,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "traits": objects,
+            "groupId": ids,
+            "ip": texts,
+            "externalIds": external_ids,
+            "externalId": external_ids,
+        },
+    ),
+)
 
 
 def fields(*, wild: bool) -> dict[str, st.SearchStrategy[Any]]:
@@ -101,6 +120,12 @@ def attempt(raw: object, *, received_at: int = RECEIVED) -> dict[str, Any] | Non
         return None
 
 
+def is_somebody(text: str) -> bool:
+    """Say whether an id can be one person's: of an external id the part behind its type, `crm`."""
+    text = text.removeprefix("crm:")
+    return text == text.strip() and bool(text.strip("0-")) and text.lower() not in {"null", "-1", "anonymous"}
+
+
 def assert_normal(event: dict[str, Any]) -> None:
     json.dumps(event, ensure_ascii=False, allow_nan=False).encode()
     assert event["type"] in EVENT_TYPES
@@ -110,6 +135,7 @@ def assert_normal(event: dict[str, Any]) -> None:
     assert all(isinstance(event[name], str) and event[name] for name in event if name.endswith("Id"))
     assert all(value not in ({}, None) for value in event.values())
     assert "traits" not in event.get("context", {})
+    assert all(is_somebody(identity.partition(":")[2]) for identity in identities(event, EVERYTHING))
     assert normalise_event(event, received_at=parse_instant(event["receivedAt"])) == event
 
 

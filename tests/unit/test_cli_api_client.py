@@ -62,10 +62,10 @@ def test_reading_is_signed_for_execute_api_in_its_region(answering: Answering) -
     answer = answering(Answer(content=b'{"leads": [], "next_cursor": null, "at": "now"}'))
 
     with client() as api:
-        page = api.leads(tier="hot", limit=5, cursor="a+b=")
+        page = api.leads(tier="hot", owner="Eve B/C", min_score=12.5, limit=5, cursor="a+b=")
 
     assert page["leads"] == []
-    assert answer.request.url == f"{BASE}/leads?tier=hot&limit=5&cursor=a%2Bb%3D"
+    assert answer.request.url == f"{BASE}/leads?tier=hot&owner=Eve%20B%2FC&min_score=12.500000&limit=5&cursor=a%2Bb%3D"
     authorization = header(answer.request, "Authorization")
     assert authorization.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
     assert "/eu-west-1/execute-api/aws4_request" in authorization

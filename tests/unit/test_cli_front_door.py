@@ -84,6 +84,12 @@ def test_v1_at_the_front_door_is_the_deployed_api() -> None:
     assert seen.scope["path"] == "/_aws/execute-api/abc123/v1/leads"
 
 
+def test_the_beacons_stage_is_beside_it() -> None:
+    seen = request("/beacon/v1/batch")
+
+    assert seen.scope["path"] == "/_aws/execute-api/abc123/beacon/v1/batch"
+
+
 def test_the_path_that_was_signed_stays() -> None:
     assert request("/v1/leads").scope["raw_path"] == b"/v1/leads"
 
@@ -92,12 +98,22 @@ def test_the_aws_endpoint_keeps_its_own_v1_paths() -> None:
     assert request("/v1/apis/x/graphql", port=AWS_PORT).scope["path"] == "/v1/apis/x/graphql"
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1leads", "/_ministack/reset", "/v2/leads"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1leads", "/beacon", "/beacons/v1", "/_ministack/reset", "/v2/leads"])
 def test_nothing_else_is_behind_the_front_door(path: str) -> None:
     seen = request(path)
 
     assert seen.scope == {}
     assert (seen.status, seen.json["code"]) == (404, "not_found")
+    assert "leads" not in seen.json["message"]
+
+
+def test_a_page_may_read_what_the_front_door_itself_answers() -> None:
+    headers = dict(request("/v2/leads").answer[0]["headers"])
+
+    assert headers[b"access-control-allow-origin"] == b"*"
+    assert headers[b"access-control-expose-headers"] == b"Retry-After"
+    assert headers[b"x-content-type-options"] == b"nosniff"
+    assert headers[b"cache-control"] == b"no-store"
 
 
 def test_before_the_first_deployment_the_front_door_says_so() -> None:
@@ -121,7 +137,30 @@ def test_a_body_in_pieces_arrives_whole_with_its_length() -> None:
     seen = request("/v1/batch", headers=[(b"transfer-encoding", b"chunked")], chunks=[b"ab", b"", b"cd"])
 
     assert seen.body == b"abcd"
-    assert seen.headers == [(b"content-length", b"4"), (b"x-forwarded-proto", b"https")]
+    assert (b"content-length", b"4") in seen.headers
+    assert "transfer-encoding" not in str(seen.headers)
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrives"),
+    [
+        ([], [b"application/json"]),
+        ([(b"Content-Type", b"")], [b"application/json"]),
+        ([(b"Content-Type", b"text/plain")], [b"text/plain"]),
+    ],
+)
+def test_a_body_of_no_content_type_is_json_and_arrives_as_its_bytes(
+    sent: list[tuple[bytes, bytes]], arrives: list[bytes]
+) -> None:
+    packed = gzip.compress(b"{}")
+    seen = request("/v1/batch", headers=sent, chunks=[packed])
+
+    assert seen.body == packed
+    assert sorted(value for name, value in seen.headers if name.lower() == b"content-type") == arrives
+
+
+def test_a_request_without_a_body_gets_no_content_type() -> None:
+    assert request("/v1/sourceConfig").headers == [(b"x-forwarded-proto", b"https")]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from leadscore_cli import main
-from leadscore_cli.api_client import ApiError, BatchAnswer, LeadPage
+from leadscore_cli.api_client import ApiError, BatchAnswer
 from leadscore_cli.outputs import Deployment
 from tests.unit.test_cli_outputs import CDK_OUTPUTS
 
@@ -22,8 +22,6 @@ class Api:
 
     answers: list[BatchAnswer | ApiError] = field(default_factory=list)
     sent: list[tuple[str, list[Mapping[str, object]]]] = field(default_factory=list)
-    asked: list[tuple[str | None, int, str | None]] = field(default_factory=list)
-    next_cursor: str | None = None
 
     def __enter__(self) -> Api:
         return self
@@ -37,10 +35,6 @@ class Api:
         if isinstance(answer, ApiError):
             raise answer
         return answer
-
-    def leads(self, *, tier: str | None, limit: int, cursor: str | None) -> LeadPage:
-        self.asked.append((tier, limit, cursor))
-        return {"leads": [], "next_cursor": self.next_cursor, "at": "2026-01-31T12:00:00.000Z"}
 
 
 @dataclass(frozen=True)
@@ -151,22 +145,6 @@ def test_a_refusal_of_the_api_is_told_in_words_without_a_traceback(target: FakeT
     assert result.exit_code == 1
     assert "401 unauthorised: the write key is not known" in result.output
     assert "Traceback" not in result.output
-
-
-def test_leads_pass_on_what_was_asked_and_where_more_is(target: FakeTarget) -> None:
-    target.service.next_cursor = "next-page"
-
-    result = run("leads", "--tier", "hot", "--limit", "3", "--cursor", "here")
-
-    assert target.service.asked == [("hot", 3, "here")]
-    assert "--cursor next-page" in result.output
-
-
-def test_leads_as_json_are_the_apis_answer(target: FakeTarget) -> None:
-    result = run("leads", "--json")
-
-    assert target.service.asked == [(None, 20, None)]
-    assert json.loads(result.stdout) == {"leads": [], "next_cursor": None, "at": "2026-01-31T12:00:00.000Z"}
 
 
 @pytest.mark.parametrize(("arguments", "functions"), [((), {"ingest", "score"}), (("score",), {"score"})])

@@ -22,6 +22,8 @@ CDK_OUTPUTS = {
     "RulesetParameter": "/ruleset",
     "WriteKeysParameter": "/write-keys",
     "BusName": "bus",
+    "RebuildMachineArn": "arn:aws:states:eu-west-1:000000000000:stateMachine:rebuild",
+    "EventRetentionDays": "400",
     "ScoreFunction": "score-1",
     "IngestFunction": "ingest-1",
     "IngestLogGroup": "/logs/ingest",

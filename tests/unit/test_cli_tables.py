@@ -20,6 +20,7 @@ def row(**changes: object) -> LeadRow:
         "id": "ada",
         "name": "Ada",
         "email": "ada@acme.example",
+        "title": "CEO",
         "company": "Acme",
         "score": 53.04,
         "fit": 18.0,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import pytest
+
+from leadscore.usecases import cooling
 from leadscore.usecases.cooling import hand_on_due_leads
 from tests.contract.memory_store import MemoryStore
-from tests.unit.test_score_batch import NOW, TITLE, TRIAL, Queue, from_ingest, make_event, run
+from tests.unit.test_score_batch import NOW, TITLE, TRIAL, Queue, body_of, from_ingest, make_event, run
 
 # 20 for the title stay; the trial's 40 halve every 30 days: 20 + 40 x 2^(-d/30) is 50 after 12.45 days, 25 after 90.
 HOT_UNTIL, WARM_UNTIL = NOW + timedelta(days=12.4), NOW + timedelta(days=89.9)
@@ -15,7 +18,7 @@ COOLED, COLD = NOW + timedelta(days=12.5), NOW + timedelta(days=90.1)
 
 def cool(store: MemoryStore, events: Queue, changes: Queue, now: datetime) -> int:
     """Run the schedule once, and then `score` over what it handed on."""
-    handed_on = hand_on_due_leads(store, events, now)
+    handed_on = hand_on_due_leads(store, events, now).leads
     bodies, events.bodies = events.bodies, []
     assert run(store, changes, *bodies, now=now).retry == []
     return handed_on
@@ -24,7 +27,7 @@ def cool(store: MemoryStore, events: Queue, changes: Queue, now: datetime) -> in
 def make_hot() -> tuple[MemoryStore, Queue, Queue]:
     store, events, changes = MemoryStore(), Queue(), Queue()
     run(store, changes, from_ingest(TITLE), from_ingest(TRIAL))
-    store.clear_pending("ada", [change.id for change in store.pending("ada")])
+    store.clear_pending("user:ada", [change.id for change in store.pending("user:ada")])
     return store, events, Queue()
 
 
@@ -35,18 +38,18 @@ def test_a_lead_cools_at_its_instants_and_at_no_other() -> None:
     assert cool(store, events, changes, WARM_UNTIL) == 0
     assert cool(store, events, changes, COLD) == 1
     assert cool(store, events, changes, COLD + timedelta(days=1000)) == 0
-    told = [(change.cause, change.previous_tier, change.tier, change.alert) for change in store.pending("ada")]
+    told = [(change.cause, change.previous_tier, change.tier, change.alert) for change in store.pending("user:ada")]
     assert told == [("time", "hot", "warm", False), ("time", "warm", "cold", False)]
-    assert changes.bodies == ['{"lead": "ada"}'] * 2
+    assert changes.bodies == ['{"lead": "user:ada"}'] * 2
 
 
 def test_the_change_is_told_at_its_due_instant_to_the_millisecond() -> None:
     store, events, _ = make_hot()
-    due = store.leads["ada"].due
+    due = body_of(store).due
     assert due is not None
     instant = datetime.fromtimestamp(due / 1000, tz=NOW.tzinfo)
-    assert hand_on_due_leads(store, events, instant - timedelta(milliseconds=1)) == 0
-    assert hand_on_due_leads(store, events, instant) == 1
+    assert hand_on_due_leads(store, events, instant - timedelta(milliseconds=1)).leads == 0
+    assert hand_on_due_leads(store, events, instant).leads == 1
 
 
 def test_being_told_twice_or_too_late_changes_nothing_more() -> None:
@@ -54,10 +57,10 @@ def test_being_told_twice_or_too_late_changes_nothing_more() -> None:
     for _ in range(2):
         hand_on_due_leads(store, events, COOLED)
     run(store, changes, *events.bodies, now=COOLED)
-    first = store.leads["ada"]
+    first = store.identities["user:ada"]
     run(store, changes, *events.bodies, now=COOLED)
-    assert store.leads["ada"] == first
-    assert len(store.pending("ada")) == 1
+    assert store.identities["user:ada"] == first
+    assert len(store.pending("user:ada")) == 1
 
 
 def test_a_crash_after_the_write_is_made_good_by_the_redelivery() -> None:
@@ -67,7 +70,7 @@ def test_a_crash_after_the_write_is_made_good_by_the_redelivery() -> None:
     assert run(store, changes, *events.bodies, now=COOLED).retry == ["sqs-0"]
     changes.down = False
     assert run(store, changes, *events.bodies, now=COOLED).retry == []
-    assert changes.bodies == ['{"lead": "ada"}']
+    assert changes.bodies == ['{"lead": "user:ada"}']
 
 
 def test_an_event_that_comes_first_leaves_nothing_to_do() -> None:
@@ -79,12 +82,31 @@ def test_an_event_that_comes_first_leaves_nothing_to_do() -> None:
 
 def test_an_unknown_lead_is_nothing() -> None:
     store, changes = MemoryStore(), Queue()
-    assert run(store, changes, '{"due": "nobody"}').retry == []
-    assert (store.leads, changes.bodies) == ({}, [])
+    assert run(store, changes, '{"refresh": "user:nobody"}').retry == []
+    assert (store.identities, changes.bodies) == ({}, [])
 
 
 def test_work_is_the_number_of_due_leads() -> None:
     store, events, changes = make_hot()
     for number in range(200):
         run(store, changes, from_ingest(make_event(f"n{number}", "identify", f"lead-{number}", traits={"title": "VP"})))
-    assert hand_on_due_leads(store, events, COOLED) == 1
+    assert hand_on_due_leads(store, events, COOLED) == (1, None)
+
+
+def test_more_than_one_run_takes_goes_on_behind_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cooling, "LEADS_PER_RUN", 3)
+    store, changes = MemoryStore(), Queue()
+    for number in range(7):
+        for event in (TITLE, TRIAL):
+            lead = event | {"userId": f"lead-{number}", "messageId": f"{event['messageId']}-{number}"}
+            run(store, changes, from_ingest(lead))
+    told: list[list[str]] = []
+    mark: str | None = ""
+    while mark is not None:
+        events = Queue()
+        done = hand_on_due_leads(store, events, COOLED, mark)
+        mark = done.mark
+        told.append(events.bodies)
+        assert len(events.bodies) == done.leads
+    assert [len(bodies) for bodies in told] == [3, 3, 1]
+    assert len({body for bodies in told for body in bodies}) == 7

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import tracemalloc
+import zlib
+from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -22,9 +24,13 @@ from tests.functions.envelopes import basic, proxy_event
 
 RECEIVED = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 KEYS = {"web": "wk-web", "server": "wk-server"}
-WRITE_KEYS = WriteKeys.parse(
-    json.dumps([{"source": source, "sha256": sha256(key.encode()).hexdigest()} for source, key in KEYS.items()])
-)
+
+
+def entry(source: str, key: str, **rest: object) -> dict[str, object]:
+    return {"source": source, "sha256": sha256(key.encode()).hexdigest(), **rest}
+
+
+WRITE_KEYS = WriteKeys.parse(json.dumps([entry(source, key) for source, key in KEYS.items()]))
 EVENT = {"type": "track", "event": "Trial Started", "userId": "u1", "messageId": "m1"}
 
 
@@ -50,9 +56,10 @@ def queue() -> FakeQueue:
 def post(queue: FakeQueue, path: str, content: object, **options: Any) -> Receipt:
     """Send `content` as JSON, by the key of `server` unless the headers are given."""
     options.setdefault("headers", basic(KEYS["server"]))
+    keys = options.pop("keys", WRITE_KEYS)
     body = content if isinstance(content, bytes | str) else json.dumps(content)
     request = IngestRequest.from_proxy(proxy_event(path, body, **options))
-    return ingest_events(request, write_keys=WRITE_KEYS, queue=queue, received_at=RECEIVED)
+    return ingest_events(request, write_keys=keys, queue=queue, received_at=RECEIVED)
 
 
 def refusal(queue: FakeQueue, path: str, content: object, **options: Any) -> tuple[int, str]:
@@ -131,17 +138,65 @@ def gzip_base64(content: bytes) -> str:
     return encoded
 
 
-def test_a_zip_bomb_is_a_413_in_bounded_memory() -> None:
-    bomb = gzip_base64(b"0" * (100 * 1024 * 1024))
+def ten_megabytes_of_gzip() -> bytes:
+    """A gzip of 10 MB that holds 10 GB, from one deflated block that is repeated."""
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    deflater.compress(b"0" * 1_000_000)
+    block = deflater.compress(b"0" * 10_000_000) + deflater.flush(zlib.Z_FULL_FLUSH)
+    return gzip.compress(b"")[:10] + block * (10 * 1024 * 1024 // len(block))
+
+
+BOMBS = {
+    "a hundred megabytes in a hundred kilobytes": gzip.compress(b"0" * (100 * 1024 * 1024)),
+    "gigabytes in four megabytes": ten_megabytes_of_gzip()[:MAX_BODY_BYTES],
+    "ten megabytes of gzip": ten_megabytes_of_gzip(),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+def test_a_zip_bomb_is_a_413_in_bounded_memory(bomb: bytes) -> None:
+    body = b64encode(bomb).decode()
+    peak, status = measure(body, is_base64=True)
+    assert status == 413
+    assert peak < 5 * MAX_BODY_BYTES
+
+
+def test_a_body_beyond_the_bound_is_refused_before_it_is_copied() -> None:
+    too_large = "A" * (MAX_BODY_BYTES * 4 // 3 + 8)
+    for is_base64 in (True, False):
+        peak, status = measure(too_large, is_base64=is_base64)
+        assert status == 413
+        assert peak < 64 * 1024
+
+
+def measure(body: str, *, is_base64: bool) -> tuple[int, int]:
+    """Return the most memory that decoding took beyond the body itself, and the status of the refusal, or 200."""
+    status = 200
     tracemalloc.start()
     try:
-        with pytest.raises(RequestRefusedError) as caught:
-            decode_body(bomb, is_base64=True)
-        peak = tracemalloc.get_traced_memory()[1]
+        decode_body(body, is_base64=is_base64)
+    except RequestRefusedError as refused:
+        status = refused.status
     finally:
+        peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert caught.value.status == 413
-    assert peak < 4 * MAX_BODY_BYTES
+    return peak, status
+
+
+@pytest.mark.parametrize("filler", ["{},", "[],", '{"":0},', "1,", '"",', "0e9,", '[[{"a":'])
+def test_four_megabytes_of_any_json_fit_the_function(filler: str) -> None:
+    """Small values cost the most: their objects are many times as large as their text."""
+    count = (MAX_BODY_BYTES - 100) // len(filler)
+    body = '{"batch":[' + filler * count + "0]}"
+    assert measure(body, is_base64=False)[0] < 200 * 1024 * 1024
+
+
+@pytest.mark.parametrize("number", ["1" * 4_000_000, "1." + "1" * 4_000_000, "1e" + "9" * 4_000_000])
+def test_a_number_of_megabytes_is_read_in_no_time(queue: FakeQueue, number: str) -> None:
+    """Reading so many digits as a whole number would take minutes."""
+    event = '{"type":"track","event":"E","userId":"u","properties":{"a":' + number + "}}"
+    receipt = post(queue, "/batch", '{"batch":[' + event + "]}")
+    assert [rejected.code for rejected in receipt.rejected] in ([], ["invalid_number"])
 
 
 # Keys
@@ -197,11 +252,22 @@ def test_the_body_behind_a_wrong_key_is_not_even_read(queue: FakeQueue) -> None:
     assert refusal(queue, "/batch", "{", headers=basic("wrong")) == (401, "invalid_write_key")
 
 
+UNUSABLE_RESTRICTIONS: list[dict[str, object]] = [
+    {"origins": "https://app.example"},
+    {"origins": [None]},
+    {"origins": []},
+    {"server_only": "yes"},
+    {"origin": ["https://app.example"]},
+    {"server-only": True},
+]
+
+
 @pytest.mark.parametrize(
     "document",
     ["", "{}", "[1]"]
     + [json.dumps([{"source": source, "sha256": "0" * 64}]) for source in ("", 5, None)]
-    + [json.dumps([{"source": "web", "sha256": digest}]) for digest in ("", "00", "g" * 64, 5, " " * 64, None)],
+    + [json.dumps([{"source": "web", "sha256": digest}]) for digest in ("", "00", "g" * 64, 5, " " * 64, None)]
+    + [json.dumps([entry("web", "k", **restriction)]) for restriction in UNUSABLE_RESTRICTIONS],
 )
 def test_a_document_of_write_keys_that_is_wrong_is_an_error_and_opens_nothing(document: str) -> None:
     with pytest.raises(InvalidWriteKeysError):
@@ -209,7 +275,97 @@ def test_a_document_of_write_keys_that_is_wrong_is_an_error_and_opens_nothing(do
 
 
 def test_no_keys_open_nothing() -> None:
-    assert WriteKeys.parse("[]").source_of("") is None
+    assert WriteKeys.parse("[]").find("") is None
+
+
+def test_a_revoked_key_opens_nothing_and_the_others_still_do(queue: FakeQueue) -> None:
+    entries = [entry("web", "wk-web", revoked="2026-02-01T00:00:00Z"), entry("server", "wk-server")]
+    keys = WriteKeys.parse(json.dumps(entries))
+    assert refusal(queue, "/batch", {"batch": [EVENT]}, headers=basic("wk-web"), keys=keys)[1] == "invalid_write_key"
+    assert post(queue, "/batch", {"batch": [EVENT]}, headers=basic("wk-server"), keys=keys).source == "server"
+
+
+def test_every_key_is_compared_whichever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+
+    def compare(kept: bytes, presented: bytes) -> bool:
+        compared.append(kept)
+        return kept == presented
+
+    monkeypatch.setattr("leadscore.ingest.write_keys.compare_digest", compare)
+    for presented in (*KEYS.values(), "wrong"):
+        WRITE_KEYS.find(presented)
+    assert compared == [key.digest for key in WRITE_KEYS.keys] * 3
+
+
+# Where a key may be used
+
+BOUND = WriteKeys.parse(
+    json.dumps(
+        [
+            entry("web", "wk-web", origins=["https://app.example", "http://localhost:3000"]),
+            entry("server", "wk-server", server_only=True),
+        ]
+    )
+)
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "HTTPS://APP.EXAMPLE", "http://localhost:3000"])
+@pytest.mark.parametrize("name", ["Origin", "origin"])
+def test_a_bound_key_is_taken_from_its_own_pages(queue: FakeQueue, origin: str, name: str) -> None:
+    headers = {**basic("wk-web"), name: origin}
+    assert post(queue, "/batch", {"batch": [EVENT]}, headers=headers, keys=BOUND).source == "web"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,
+        "",
+        "null",
+        "https://evil.example",
+        "http://app.example",
+        "https://app.example:8443",
+        "https://app.example.evil.example",
+        "https://app.example, https://evil.example",
+        "https://evil.example/https://app.example",
+    ],
+)
+def test_a_bound_key_is_refused_from_anywhere_else(queue: FakeQueue, origin: str | None) -> None:
+    headers = basic("wk-web") if origin is None else {**basic("wk-web"), "Origin": origin}
+    # A body is not read, so the key in front is what decides.
+    assert refusal(queue, "/batch", "{", headers=headers, keys=BOUND) == (403, "origin_not_allowed")
+
+
+def test_a_bound_key_in_the_body_is_bound_as_well(queue: FakeQueue) -> None:
+    content = {"batch": [EVENT], "writeKey": "wk-web"}
+    evil = {"Origin": "https://evil.example"}
+    assert refusal(queue, "/batch", content, headers=evil, keys=BOUND) == (403, "origin_not_allowed")
+    assert post(queue, "/batch", content, headers={"Origin": "https://app.example"}, keys=BOUND).accepted == 1
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "null", ""])
+def test_a_servers_key_is_refused_from_any_page(queue: FakeQueue, origin: str) -> None:
+    headers = {**basic("wk-server"), "Origin": origin}
+    assert refusal(queue, "/batch", {"batch": [EVENT]}, headers=headers, keys=BOUND) == (403, "server_only_key")
+    assert post(queue, "/batch", {"batch": [EVENT]}, headers=basic("wk-server"), keys=BOUND).source == "server"
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "source"),
+    [
+        pytest.param({**basic("wk-server"), "Origin": "x"}, "{", "server", id="a key that may not be used there"),
+        pytest.param(basic("wk-server"), "{", "server", id="a body that is none"),
+        pytest.param(basic("wrong"), "{", None, id="a wrong key"),
+        pytest.param({}, "{", None, id="no key to be seen"),
+    ],
+)
+def test_a_refusal_knows_whose_request_it_was(
+    queue: FakeQueue, headers: dict[str, str], content: str, source: str | None
+) -> None:
+    with pytest.raises(RequestRefusedError) as caught:
+        post(queue, "/batch", content, headers=headers, keys=BOUND)
+    assert caught.value.source == source
 
 
 # Paths
@@ -226,6 +382,8 @@ def test_no_keys_open_nothing() -> None:
         ("/g", "group"),
         ("/a", "alias"),
         ("/track/", "track"),
+        ("//track//", "track"),
+        ("/v1/track", "track"),
     ],
 )
 def test_a_path_says_the_type_of_its_one_event(queue: FakeQueue, path: str, kind: str) -> None:
@@ -235,7 +393,7 @@ def test_a_path_says_the_type_of_its_one_event(queue: FakeQueue, path: str, kind
     assert queue.events[0]["type"] == kind
 
 
-@pytest.mark.parametrize("path", ["/batch", "/b", "/import", "/beacon/v1/batch"])
+@pytest.mark.parametrize("path", ["/batch", "/b", "/import", "/v1/batch", "/beacon/v1/batch/"])
 def test_a_batch_path_takes_many_events(queue: FakeQueue, path: str) -> None:
     receipt = post(queue, path, {"batch": [EVENT, {**EVENT, "messageId": "m2"}]})
     assert (receipt.single, receipt.accepted) == (False, 2)
@@ -248,7 +406,8 @@ def test_the_type_in_the_body_wins_over_the_path(queue: FakeQueue) -> None:
 
 
 def test_other_paths_and_methods_are_refused(queue: FakeQueue) -> None:
-    assert refusal(queue, "/leads", EVENT) == (404, "not_found")
+    for path in ("/leads", "/", "", "/tracks", "/track/x", "/projects/k/settings", "/sourceConfig"):
+        assert refusal(queue, path, EVENT) == (404, "not_found")
     assert refusal(queue, "/track", EVENT, method="GET") == (405, "method_not_allowed")
 
 

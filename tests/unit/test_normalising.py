@@ -147,9 +147,49 @@ def test_an_alias_needs_both_identities_and_takes_the_visitor_for_the_former() -
     assert refusal({"type": "alias", "previousId": "a1", "anonymousId": "a1"}).path == "userId"
 
 
+@pytest.mark.parametrize("nobody", ["", None, "null", -1, "Anonymous", "00000000-0000-0000-0000-000000000000", 0])
+def test_a_former_identity_that_stands_for_nobody_joins_nobody(nobody: object) -> None:
+    alias = {"type": "alias", "userId": "u1", "previousId": nobody}
+    assert normalised({**alias, "anonymousId": "a1"})["previousId"] == "a1"
+    problem = refusal({**alias, "anonymousId": nobody})
+    assert (problem.code, problem.path) == ("missing_id", "previousId")
+
+
+def test_only_an_alias_has_a_former_identity() -> None:
+    assert "previousId" not in normalised(track(previousId="a1"))
+
+
+@pytest.mark.parametrize("field", ["externalIds", "externalId"])
+def test_external_ids_become_text_and_keep_what_is_said_of_them(field: str) -> None:
+    entry = {"type": "crm", "collection": "users", "encoding": "none"}
+    event = normalised(track(context={field: [{**entry, "id": 42.0}, {**entry, "id": " x-1 "}], "ip": "192.0.2.1"}))
+    assert event["context"] == {field: [{**entry, "id": "42"}, {**entry, "id": "x-1"}], "ip": "192.0.2.1"}
+
+
+@pytest.mark.parametrize("field", ["externalIds", "externalId"])
+@pytest.mark.parametrize("unusable", ["", " ", "null", "-1", "ANONYMOUS", "0000", 0, None, True, {}, ["x"], "x" * 257])
+def test_an_external_id_that_cannot_stand_for_anybody_is_left_out_alone(field: str, unusable: object) -> None:
+    entries: list[object] = [{"type": "crm", "id": "x-1"}, {"type": "crm", "id": unusable}, {"type": "crm"}]
+    assert normalised(track(context={field: entries}))["context"] == {field: entries[:1]}
+
+
+@pytest.mark.parametrize("other", [["x-1", 7], "x-1", {"crm": "null"}, None])
+def test_what_is_no_list_of_external_ids_stays_as_it_is(other: object) -> None:
+    assert normalised(track(context={"externalIds": other}))["context"] == {"externalIds": other}
+
+
+def test_an_event_with_external_ids_is_left_as_it_was() -> None:
+    raw = track(context={"externalIds": [{"type": "crm", "id": 42}, {"type": "crm", "id": None}]})
+    before = copy.deepcopy(raw)
+    normalised(raw)
+    assert raw == before
+
+
 def test_an_alias_to_itself_changes_nothing() -> None:
     assert changes_nothing(normalised({"type": "alias", "userId": 7, "previousId": "7"}))
+    assert changes_nothing(normalised({"type": "alias", "userId": "7", "previousId": "7", "anonymousId": 7}))
     assert not changes_nothing(normalised({"type": "alias", "userId": "7", "previousId": "a1"}))
+    assert not changes_nothing(normalised({"type": "alias", "userId": "7", "previousId": "7", "anonymousId": "a1"}))
     assert not changes_nothing(normalised(track()))
 
 
@@ -209,10 +249,20 @@ def test_a_field_that_must_be_an_object_is_refused_as_anything_else(field: str) 
             {
                 "originalTimestamp": "2026-03-01T18:59:50Z",
                 "sentAt": "2026-03-01T19:00:00Z",
+                "timestamp": "2026-03-01T17:00:00Z",
+            },
+            "2026-03-01T10:00:00.250Z",
+            id="what the caller said before when it said so",
+        ),
+        pytest.param(
+            {
+                "originalTimestamp": "2026-03-01T18:59:50Z",
+                "sentAt": "2026-03-01T19:00:00Z",
                 "timestamp": "2026-03-01T11:00:00Z",
+                "receivedAt": "2026-03-01T11:00:10Z",
             },
             "2026-03-01T11:59:50.250Z",
-            id="originalTimestamp before timestamp",
+            id="received before: originalTimestamp before timestamp",
         ),
         pytest.param(
             {"originalTimestamp": "2026-03-01T10:00:00Z", "timestamp": "2026-03-01T11:00:00Z"},

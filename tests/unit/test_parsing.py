@@ -15,7 +15,7 @@ from leadscore.core.bounds import state_problem
 from leadscore.core.instants import DAY
 from leadscore.core.parsing import InvalidRuleset, describe_problem, parse_ruleset
 from leadscore.core.patterns import Problem
-from leadscore.core.ruleset import Criterion, Measure, Ruleset
+from leadscore.core.ruleset import Criterion, IdentityPolicy, Measure, Ruleset
 from leadscore.core.state import State, advance
 from leadscore.core.traits import PROFILE_TRAITS
 from tests.unit.ruleset_cases import BadCase, as_json, bad_cases, good_texts
@@ -130,6 +130,23 @@ def test_total_without_maximum_has_none() -> None:
 def test_threshold_keeps_what_it_needs(fields: dict[str, Any], measure: Measure, limit: int) -> None:
     criterion = only(**fields)
     assert (criterion.measure, criterion.limit, criterion.at_least) == (measure, limit, fields["at_least"])
+
+
+@pytest.mark.parametrize(
+    ("identity", "policy"),
+    [
+        (None, IdentityPolicy(email=False, external=frozenset())),
+        ({}, IdentityPolicy()),
+        ({"email": False, "external": []}, IdentityPolicy()),
+        ({"email": True}, IdentityPolicy(email=True)),
+        ({"external": ["crm", "phone"]}, IdentityPolicy(external=frozenset({"crm", "phone"}))),
+    ],
+)
+def test_no_id_beside_user_and_visitor_identifies_unless_the_ruleset_says_so(
+    identity: dict[str, Any] | None, policy: IdentityPolicy
+) -> None:
+    document = small() if identity is None else {**small(), "identity": identity}
+    assert parse_ruleset(document).identity == policy
 
 
 def test_a_gate_on_events_is_engagement_and_one_on_traits_is_fit() -> None:
@@ -339,6 +356,13 @@ def test_state_outlives_a_change_of_how_it_is_scored(fields: dict[str, Any]) -> 
     assert after.state_digest == before.state_digest
 
 
+@pytest.mark.parametrize("identity", [{"email": True}, {"external": ["crm"]}, {}])
+def test_state_outlives_a_change_of_who_is_one_person(identity: dict[str, Any]) -> None:
+    before, after = parse_ruleset(design()), parse_ruleset({**design(), "identity": identity})
+    assert after.version != before.version
+    assert after.state_digest == before.state_digest
+
+
 def test_state_outlives_other_tiers_caps_and_alerts_and_another_order() -> None:
     before, document = parse_ruleset(GOOD["design"]), design()
     document |= {"tiers": [{"name": "top", "from": 30}, {"name": "rest"}], "groups": {}, "total": {"max": 90}}
@@ -411,7 +435,7 @@ def test_error_lists_all_problems() -> None:
     with pytest.raises(InvalidRuleset) as caught:
         parse_ruleset({**small(points=1.0, limit=-1), "wat": None})
     assert str(caught.value).splitlines() == [
-        "wat: unknown field; the fields here are goal, tiers, groups, criteria, alerts, total",
+        "wat: unknown field; the fields here are goal, tiers, groups, criteria, alerts, total, identity",
         "criteria[0].points: must be a whole number from -1000 to 1000, written without a point (got 1.0)",
         "criteria[0].limit: must be a whole number from 1 to 1000, written without a point (got -1)",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,15 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
-from leadscore.adapters.queues import ATTEMPTS, MAX_REQUEST_BYTES, QueueError, SqsQueue
+from leadscore.adapters.clients import sqs_client
+from leadscore.adapters.queues import (
+    ATTEMPTS,
+    MAX_REQUEST_BYTES,
+    PARALLEL_REQUESTS,
+    QueueError,
+    SqsFifoQueue,
+    SqsQueue,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -49,8 +58,49 @@ def scripted(*script: dict[str, bool] | Exception) -> tuple[ScriptedSqs, SqsQueu
 def test_requests_hold_ten_messages_at_most() -> None:
     client, queue = scripted()
     queue.send_all([str(number) for number in range(25)])
-    assert [len(request) for request in client.requests] == [10, 10, 5]
-    assert [body for request in client.requests for body in request] == [str(number) for number in range(25)]
+    assert sorted(len(request) for request in client.requests) == [5, 10, 10]
+    assert sorted(int(body) for request in client.requests for body in request) == list(range(25))
+
+
+def test_requests_are_under_way_at_the_same_time() -> None:
+    together = threading.Barrier(PARALLEL_REQUESTS, timeout=10)
+
+    class Meeting(ScriptedSqs):
+        def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:  # noqa: N803
+            together.wait()  # one after another, the first would wait in vain
+            return super().send_message_batch(QueueUrl=QueueUrl, Entries=Entries)
+
+    client: Any = Meeting()
+    SqsQueue(client, QUEUE_URL).send_all([str(number) for number in range(10 * PARALLEL_REQUESTS)])
+    assert len(client.requests) == PARALLEL_REQUESTS
+
+
+def test_no_more_connections_are_used_than_a_client_keeps_open() -> None:
+    config: Any = sqs_client().meta.config
+    assert config.max_pool_connections >= PARALLEL_REQUESTS
+
+
+@pytest.mark.parametrize("at", [0, 3, 49])
+def test_one_request_of_many_that_fails_is_an_error(at: int) -> None:
+    """Whichever of the fifty it is: whoever sends them sends all again."""
+
+    class Failing(ScriptedSqs):
+        def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:  # noqa: N803
+            if str(10 * at) in [entry["MessageBody"] for entry in Entries]:
+                raise EndpointConnectionError(endpoint_url=QueueUrl)
+            return super().send_message_batch(QueueUrl=QueueUrl, Entries=Entries)
+
+    client: Any = Failing()
+    with pytest.raises(QueueError):
+        SqsQueue(client, QUEUE_URL).send_all([str(number) for number in range(500)])
+    assert len(client.requests) < 50
+
+
+def test_a_message_that_is_too_large_stops_its_neighbours_before_any_is_sent() -> None:
+    client, queue = scripted()
+    with pytest.raises(QueueError):
+        queue.send_all([*map(str, range(20)), "x" * (MAX_REQUEST_BYTES + 1)])
+    assert client.requests == []
 
 
 def test_nothing_to_send_is_no_request() -> None:
@@ -63,7 +113,7 @@ def test_requests_hold_a_mebibyte_at_most_counted_in_bytes() -> None:
     client, queue = scripted()
     half = "é" * (MAX_REQUEST_BYTES // 4)
     queue.send_all([half, half, "x", "y"])
-    assert [len(request) for request in client.requests] == [2, 2]
+    assert sorted(client.requests) == sorted([[half, half], ["x", "y"]])
 
 
 def test_a_message_that_no_queue_takes_is_an_error() -> None:
@@ -116,3 +166,28 @@ def test_sqs_takes_what_the_adapter_sends() -> None:
         while found := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             received += [message["Body"] for message in found]
     assert sorted(received) == sorted(bodies)
+
+
+def test_many_messages_of_a_fifo_queue_all_arrive() -> None:
+    with mock_aws():
+        sqs = boto3.client("sqs")
+        url = sqs.create_queue(QueueName="changes.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        SqsFifoQueue(sqs, url).send_all([str(number) for number in range(35)])
+        seen: list[int] = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            seen += [int(message["Body"]) for message in messages]
+    assert sorted(seen) == list(range(35))
+
+
+def test_equal_messages_of_a_fifo_queue_are_worked_on_one_after_another_and_none_is_dropped() -> None:
+    with mock_aws():
+        sqs = boto3.client("sqs")
+        url = sqs.create_queue(QueueName="changes.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        SqsFifoQueue(sqs, url).send_all(["ada", "bob", "ada"])
+        seen = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1).get("Messages"):
+            seen.append(messages[0])
+        assert sorted(message["Body"] for message in seen) == ["ada", "bob"]
+        for message in seen:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        assert [m["Body"] for m in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]] == ["ada"]

@@ -10,8 +10,9 @@ import pytest
 
 from leadscore import Ruleset, parse_ruleset
 from leadscore.core.scoring import score_events
-from leadscore.usecases.batches import Outcome, score_batch
-from leadscore.usecases.records import LeadCommit, VersionConflictError
+from leadscore.usecases.batches import BatchOutcome, Queues, score_batch
+from leadscore.usecases.records import ConflictError, LeadBody, StoredIdentity
+from leadscore.usecases.scoring import Tools
 from leadscore.usecases.standing import read_lead
 from tests.contract.memory_store import MemoryStore
 
@@ -56,11 +57,11 @@ class Contended(MemoryStore):
         super().__init__()
         self.losses = losses
 
-    def commit(self, commit: LeadCommit) -> None:
+    def commit(self, written: Sequence[StoredIdentity]) -> None:
         if self.losses:
             self.losses -= 1
-            raise VersionConflictError("lost")
-        super().commit(commit)
+            raise ConflictError("lost")
+        super().commit(written)
 
 
 def make_event(message: str, kind: str, lead: str = "ada", age_days: float = 0, **more: object) -> dict[str, object]:
@@ -72,9 +73,28 @@ def from_ingest(event: dict[str, object]) -> str:
     return json.dumps({"event": event, "source": "web"})
 
 
-def run(store: MemoryStore, queue: Queue, *bodies: str, rules: Ruleset = RULES, now: datetime = NOW) -> Outcome:
+def run(
+    store: MemoryStore,
+    queue: Queue,
+    *bodies: str,
+    rules: Ruleset = RULES,
+    now: datetime = NOW,
+    pauses: list[int] | None = None,
+) -> BatchOutcome:
+    """Score the bodies as one batch, and what it sends to the events queue after it."""
+    events = Queue()
+    tools = Tools(store, rules, lambda: now, (pauses if pauses is not None else []).append)
     records = [{"messageId": f"sqs-{i}", "body": body} for i, body in enumerate(bodies)]
-    return score_batch(store, queue, rules, records, lambda: now)
+    outcome = score_batch(tools, Queues(events, queue), records, store)
+    if events.bodies:
+        run(store, queue, *events.bodies, rules=rules, now=now)
+    return outcome
+
+
+def body_of(store: MemoryStore, identity: str = "user:ada") -> LeadBody:
+    body = store.identities[identity].body
+    assert body is not None
+    return body
 
 
 TITLE = make_event("m1", "identify", traits={"title": "VP Sales"})
@@ -85,9 +105,9 @@ def test_events_of_one_batch_are_one_write_of_the_lead() -> None:
     store, queue = MemoryStore(), Queue()
     outcome = run(store, queue, from_ingest(TITLE), from_ingest(TRIAL))
     assert (outcome.scored, outcome.retry) == (2, [])
-    assert (store.leads["ada"].version, store.leads["ada"].tier) == (1, "hot")
-    assert queue.bodies == ['{"lead": "ada"}']
-    [change] = store.pending("ada")
+    assert (store.identities["user:ada"].version, body_of(store).tier) == (1, "hot")
+    assert queue.bodies == ['{"lead": "user:ada"}']
+    [change] = store.pending("user:ada")
     assert (change.alert, change.tier, change.previous_tier, change.score) == (True, "hot", "cold", 60.0)
     assert [reason["criterion"] for reason in change.reasons] == ["trial", "executive"]
 
@@ -105,11 +125,11 @@ def test_stored_score_is_the_pure_function_of_the_events() -> None:
 def test_a_redelivery_writes_nothing_but_hands_on_what_is_pending() -> None:
     store, queue = MemoryStore(), Queue()
     run(store, queue, from_ingest(TITLE), from_ingest(TRIAL))
-    before = store.leads["ada"]
+    before = store.identities["user:ada"]
     outcome = run(store, queue, from_ingest(TRIAL))
-    assert (outcome.retry, store.leads["ada"]) == ([], before)
-    assert queue.bodies == ['{"lead": "ada"}'] * 2
-    store.clear_pending("ada", [change.id for change in before.pending])
+    assert (outcome.retry, store.identities["user:ada"]) == ([], before)
+    assert queue.bodies == ['{"lead": "user:ada"}'] * 2
+    store.clear_pending("user:ada", [change.id for change in before.pending])
     run(store, queue, from_ingest(TRIAL))
     assert len(queue.bodies) == 2
 
@@ -122,21 +142,21 @@ def test_of_two_copies_in_one_batch_the_log_keeps_the_first() -> None:
         for copy in (1, 2)
     ]
     assert run(store, queue, *map(from_ingest, copies)).scored == 4
-    assert {str(event["properties"]) for event in store.load_events("ada")} == {"{'copy': 1}"}
+    assert {str(event["properties"]) for event in store.load_events("user:ada")} == {"{'copy': 1}"}
 
 
 def test_what_another_worker_is_about_to_announce_is_left_to_it() -> None:
     store, queue = MemoryStore(), Queue()
     run(store, queue, from_ingest(TITLE), from_ingest(TRIAL))
     run(store, queue, from_ingest(make_event("m3", "identify", traits={"name": "Ada"})))
-    assert queue.bodies == ['{"lead": "ada"}']
+    assert queue.bodies == ['{"lead": "user:ada"}']
 
 
 def test_an_event_that_touches_nothing_leaves_the_lead_alone() -> None:
     store, queue = MemoryStore(), Queue()
     run(store, queue, from_ingest(make_event("m9", "page", properties={"path": "/"})))
-    assert store.leads == {}
-    assert len(store.load_events("ada")) == 1
+    assert store.identities == {}
+    assert len(store.load_events("user:ada")) == 1
 
 
 def test_poison_is_retried_alone_with_its_reason() -> None:
@@ -147,7 +167,7 @@ def test_poison_is_retried_alone_with_its_reason() -> None:
     outcome = run(store, queue, "{", '{"event": {}}', '"text"', no_id, from_ingest(TRIAL))
     assert outcome.retry == ["sqs-0", "sqs-1", "sqs-2", "sqs-3"]
     assert [failure.code for failure in outcome.failures][:3] == ["invalid_json", "unknown_message", "unknown_message"]
-    assert store.leads["ada"].tier == "warm"
+    assert body_of(store).tier == "warm"
 
 
 def test_changes_that_cannot_be_handed_on_are_tried_again() -> None:
@@ -157,24 +177,25 @@ def test_changes_that_cannot_be_handed_on_are_tried_again() -> None:
     assert (outcome.retry, outcome.scored) == (["sqs-0", "sqs-1"], 0)
     queue.down = False
     assert run(store, queue, from_ingest(TITLE), from_ingest(TRIAL)).retry == []
-    assert queue.bodies == ['{"lead": "ada"}']
+    assert queue.bodies == ['{"lead": "user:ada"}']
 
 
 @pytest.mark.parametrize(("losses", "retry"), [(3, []), (100, ["sqs-0"])])
 def test_a_lost_race_is_run_again_and_then_left_to_the_queue(losses: int, retry: list[str]) -> None:
     store, queue = Contended(losses), Queue()
     assert run(store, queue, from_ingest(TRIAL)).retry == retry
-    assert ("ada" in store.leads) == (not retry)
+    assert ("user:ada" in store.identities) == (not retry)
 
 
 def test_leads_of_a_batch_stand_alone() -> None:
     store, queue = MemoryStore(), Queue()
-    store.leads["bob"] = "not a lead"  # type: ignore[assignment]
+    store.identities["user:bob"] = "not a lead"  # type: ignore[assignment]
     outcome = run(
         store, queue, from_ingest(make_event("b1", "track", "bob", event="Trial Started")), from_ingest(TRIAL)
     )
     assert outcome.retry == ["sqs-0"]
-    assert store.leads["ada"].tier == "warm"
+    assert outcome.failures[0].reason == "an identity was not read"
+    assert body_of(store).tier == "warm"
 
 
 def test_a_drop_by_time_is_told_before_the_rise_and_rearms() -> None:
@@ -183,7 +204,7 @@ def test_a_drop_by_time_is_told_before_the_rise_and_rearms() -> None:
     later = NOW + timedelta(days=60)
     again = make_event("m5", "track", age_days=-60, event="Trial Started")
     run(store, queue, from_ingest(again), now=later)
-    told = [(change.cause, change.previous_tier, change.tier, change.alert) for change in store.pending("ada")]
+    told = [(change.cause, change.previous_tier, change.tier, change.alert) for change in store.pending("user:ada")]
     assert told[0] == ("events", "cold", "hot", True)
     assert set(told[1:]) == {("time", "hot", "warm", False), ("events", "warm", "hot", True)}
 
@@ -192,22 +213,22 @@ def test_a_changed_ruleset_replays_the_log_and_alerts_nobody() -> None:
     store, queue = MemoryStore(), Queue()
     page = make_event("m3", "page", properties={"path": "/pricing"})
     run(store, queue, from_ingest(page), from_ingest(TITLE))
-    assert store.leads["ada"].tier == "cold"
+    assert body_of(store).tier == "cold"
     document = json.loads(RULES.document)
     document["criteria"].append(
         {"id": "pricing", "group": "engagement", "event": {"properties": {"path": ["/pricing"]}}, "points": 45}
     )
     newer = parse_ruleset(document)
     run(store, queue, from_ingest(make_event("m4", "identify", traits={"name": "Ada"})), rules=newer)
-    assert store.leads["ada"].tier == "hot"
-    assert [(change.cause, change.alert) for change in store.pending("ada")] == [("ruleset", False)]
+    assert body_of(store).tier == "hot"
+    assert [(change.cause, change.alert) for change in store.pending("user:ada")] == [("ruleset", False)]
 
 
 def test_a_conversion_is_announced_once() -> None:
     store, queue = MemoryStore(), Queue()
     for message in ("g1", "g2"):
         run(store, queue, from_ingest(make_event(message, "track", event="Subscription Started")))
-    assert [change.kind for change in store.pending("ada")] == ["conversion"]
+    assert [change.kind for change in store.pending("user:ada")] == ["conversion"]
 
 
 def test_account_traits_count_for_its_leads() -> None:
@@ -223,4 +244,4 @@ def test_more_events_than_a_transaction_takes_are_all_applied() -> None:
     store, queue = MemoryStore(), Queue()
     events = [make_event(f"m{i}", "track", age_days=i / 100, event="Trial Started") for i in range(120)]
     outcome = run(store, queue, *map(from_ingest, events))
-    assert (outcome.scored, len(store.load_events("ada"))) == (120, 120)
+    assert (outcome.scored, len(store.load_events("user:ada"))) == (120, 120)

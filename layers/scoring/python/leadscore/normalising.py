@@ -12,6 +12,7 @@ import json
 from hashlib import sha256
 from math import isfinite
 
+from leadscore.core.identity import EXTERNAL_ID_LISTS
 from leadscore.core.instants import Millis, format_instant, parse_instant
 
 EVENT_TYPES = frozenset({"identify", "track", "page", "screen", "group", "alias"})
@@ -20,6 +21,8 @@ MAX_EVENT_BYTES = 32 * 1024
 MAX_DEPTH = 32
 MAX_KEY_CHARACTERS = 256
 MAX_ID_CHARACTERS = 256
+# An id is part of an index key, of which DynamoDB takes 1,024 bytes.
+MAX_ID_BYTES = 512
 MAX_MESSAGE_ID_CHARACTERS = 100
 
 _SEGMENT_FIELDS = frozenset({"messageId", "event", "properties", "traits"})
@@ -82,23 +85,35 @@ def normalise_bus_event(envelope: object) -> NormalisedEvent:
     detail = outer.get("detail")
     if not isinstance(detail, dict):
         raise InvalidEvent("invalid_envelope", "detail is not an object", "detail")
-    arrived = _instant(outer, "time")
-    if arrived is None:
-        raise InvalidEvent("invalid_envelope", "time is missing", "time")
     if source.startswith("aws.partner/segment.com/"):
         # Only the partner can write under this source, so its finer instant of receipt is as good as the envelope's.
-        received = _instant(detail, "receivedAt")
-        event, default_type = detail, detail_type if detail_type in EVENT_TYPES else None
-        arrived = arrived if received is None else min(received, arrived)
-    elif source.startswith("app.") and source != "app.":
-        event, default_type = _own_event(detail, detail_type), None
-    else:
-        raise InvalidEvent("unknown_source", "source is not one that is normalised", "source")
+        default_type = detail_type if detail_type in EVENT_TYPES else None
+        return _off_the_bus(outer, detail, default_type, received=_instant(detail, "receivedAt"))
+    if source.startswith("app.") and source != "app.":
+        return _off_the_bus(outer, _own_event(detail, detail_type))
+    raise InvalidEvent("unknown_source", "source is not one that is normalised", "source")
+
+
+def normalise_mapped_event(envelope: object, event: dict[str, object]) -> NormalisedEvent:
+    """Return the normalised form of what a mapping made of a whole EventBridge event; raises InvalidEvent."""
+    return _off_the_bus(_as_object(envelope), event)
+
+
+def _off_the_bus(
+    envelope: dict[str, object],
+    event: dict[str, object],
+    default_type: str | None = None,
+    received: Millis | None = None,
+) -> NormalisedEvent:
+    arrived = _instant(envelope, "time")
+    if arrived is None:
+        raise InvalidEvent("invalid_envelope", "time is missing", "time")
+    arrived = arrived if received is None else min(received, arrived)
     dated = _instant(event, "timestamp") is not None or _instant(event, "originalTimestamp") is not None
     return normalise_event(
         {
             **event,
-            "messageId": _given_message_id(event) or _required_text(outer, "id"),
+            "messageId": _given_message_id(event) or _required_text(envelope, "id"),
             "timestamp": event.get("timestamp") if dated else format_instant(arrived),
             "sentAt": event.get("sentAt") if dated else None,
         },
@@ -108,8 +123,12 @@ def normalise_bus_event(envelope: object) -> NormalisedEvent:
 
 
 def changes_nothing(event: NormalisedEvent) -> bool:
-    """Return whether the normalised event says nothing at all: an alias of an identity to itself."""
-    return event["type"] == "alias" and event["userId"] == event["previousId"]
+    """Return whether the normalised event says nothing at all: an alias of an identity to itself.
+
+    A visitor's own id beside them is something said: it is joined to the user.
+    """
+    itself = event.get("userId")
+    return event["type"] == "alias" and itself == event["previousId"] == event.get("anonymousId", itself)
 
 
 def _as_object(raw: object) -> dict[str, object]:
@@ -151,8 +170,10 @@ def _identity(fields: dict[str, object], name: str, path: str | None = None) -> 
     text = value.strip() if isinstance(value, str) else _number_text(value, path)
     if not text.strip("0-") or text.lower() in _NOBODY:
         return None
-    if len(text) > MAX_ID_CHARACTERS:
-        raise InvalidEvent("invalid_id", f"{path} is longer than {MAX_ID_CHARACTERS} characters", path)
+    if len(text) > MAX_ID_CHARACTERS or len(text.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+        raise InvalidEvent(
+            "invalid_id", f"{path} is longer than {MAX_ID_CHARACTERS} characters or {MAX_ID_BYTES} bytes", path
+        )
     return text
 
 
@@ -185,12 +206,34 @@ def _context_and_traits(fields: dict[str, object], kind: str) -> dict[str, objec
 
     `context.traits` are always the lead's. Browser SDKs repeat them with every event, which says nothing new.
     """
-    context = dict(_object(fields, "context"))
+    context = _with_usable_ids(_object(fields, "context"))
     traits = _object(fields, "traits") if kind in {"identify", "group"} else {}
     if kind == "identify":
         traits = {**_object(context, "traits", "context.traits"), **traits}
     context.pop("traits", None)
     return {"traits": traits, "context": context}
+
+
+def _with_usable_ids(context: dict[str, object]) -> dict[str, object]:
+    """Return a copy of a context in which each external id is a text that stands for somebody; others are left out."""
+    usable: dict[str, object] = {}
+    for name in EXTERNAL_ID_LISTS:
+        listed = context.get(name)
+        if isinstance(listed, list):
+            usable[name] = [entry for entry in map(_with_usable_id, listed) if entry is not None]
+    return {**context, **usable}
+
+
+def _with_usable_id(entry: object) -> object:
+    """Return an entry with its id as text, None where it has none, and what is no entry at all as it is."""
+    if not isinstance(entry, dict):
+        return entry
+    try:
+        found = _identity(entry, "id")
+    except InvalidEvent:
+        # Not every ruleset takes external ids: one that cannot be used costs the event nothing else.
+        return None
+    return None if found is None else {**entry, "id": found}
 
 
 def _object(fields: dict[str, object], name: str, path: str | None = None) -> dict[str, object]:
@@ -221,11 +264,17 @@ def _required_text(envelope: dict[str, object], name: str) -> str:
 
 
 def _event_time(fields: dict[str, object], received_at: Millis) -> str:
-    """Return the instant of the event by the server's clock: what the sender's clock is off by is in `sentAt`."""
+    """Return the instant of the event by the server's clock: what the sender's clock is off by is in `sentAt`.
+
+    From an SDK that sends both, `timestamp` is what the caller said and `originalTimestamp` when the call was made. In
+    what some server received before, `timestamp` is by that server's clock already.
+    """
     timestamp, sent = _instant(fields, "timestamp"), _instant(fields, "sentAt")
     original = _instant(fields, "originalTimestamp")
-    if sent is not None and (original is not None or timestamp is not None):
-        happened = received_at - (sent - (original if original is not None else timestamp or 0))
+    by_sender = (timestamp, original) if fields.get("receivedAt") is None else (original, timestamp)
+    said = next((at for at in by_sender if at is not None), None)
+    if sent is not None and said is not None:
+        happened = received_at - (sent - said)
     else:
         happened = next((at for at in (timestamp, original) if at is not None), received_at)
     try:

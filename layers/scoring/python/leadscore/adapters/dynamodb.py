@@ -1,313 +1,307 @@
-"""Leads, accounts and the event log in one DynamoDB table.
+"""Identities, accounts and the event log in one DynamoDB table, whose items `leadscore.adapters.items` describes.
 
-    pk              sk                 what
-    LEAD#<lead>     LEAD               a lead's state; carries the keys of the two sparse indexes
-    LEAD#<lead>     EVENT#<messageId>  one event of the log, with a time to live
-    ACCOUNT#<id>    ACCOUNT            an account's traits
-
-    index    partition      sort key
-    ranking  shard of lead  upper bound of the score, lead
-    due      shard of lead  next change of tier by time alone, lead; absent where there is none
-
-A message id is the whole of an event's sort key: a retried event may carry another time, and must still collide.
 The low-level client is used because the resource would import the type serialiser, which a cold start pays for.
 """
 
 from __future__ import annotations
 
 import heapq
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 from botocore.exceptions import ClientError
 
-from leadscore.core.alerting import AlertMemory
-from leadscore.core.changes import Change
-from leadscore.core.instants import Millis, format_instant, parse_instant
-from leadscore.usecases.records import (
-    Event,
-    KnownEventsError,
-    LeadCommit,
-    StoredAccount,
-    StoredLead,
-    VersionConflictError,
+from leadscore.adapters.items import (
+    BODY_ATTRIBUTES,
+    DUE_INDEX,
+    EVENT_PREFIX,
+    IDENTIFY_PREFIX,
+    MEMBER_PREFIX,
+    RANKED_ATTRIBUTES,
+    RANKING_INDEX,
+    account_key,
+    change_values,
+    event_item,
+    identity_key,
+    identity_values,
+    member_key,
+    membership_key,
+    partition_of,
+    read_account,
+    read_changes,
+    read_event,
+    read_identity,
+    read_ranked,
+    shard_key,
 )
+from leadscore.core.changes import Change
+from leadscore.core.identity import Identity, pseudonym
+from leadscore.core.instants import DAY, Millis, format_instant
+from leadscore.usecases.records import ConflictError, Event, Logged, Ranked, StoredAccount, StoredIdentity
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef, TransactWriteItemTypeDef
 
-    Item = dict[str, AttributeValueTypeDef]
+    from leadscore.adapters.items import Item
 
-RANKING_INDEX = "ranking"
-DUE_INDEX = "due"
-BATCH_GET_KEYS = 100  # BatchGetItem's own limit
-_DAY_SECONDS = 86_400
+_BATCH_KEYS = 100  # BatchGetItem's own limit
+_PARALLEL_PUTS = 8
+# A walk of an index mostly ends on its first page of each shard; one that goes on is a long one.
+_FIRST_PAGE, _PAGE_GROWTH, _LARGEST_PAGE = 400, 4, 4000
 
 
 class DynamoReader:
-    """The use cases' LeadReader on one table, whose ranking index is spread over `rank_shards` partitions."""
+    """The use cases' Reader on one table, whose indexes are spread over `shards` partitions."""
 
-    def __init__(self, client: DynamoDBClient, table: str, *, rank_shards: int) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, *, shards: int, retention_days: int) -> None:
         self._client = client
         self._table = table
-        self._shards = rank_shards
+        self._shards = shards
+        self.retention: Millis = retention_days * DAY
 
-    def load_lead(self, lead: str) -> StoredLead | None:
-        """Return the lead as last written, or None."""
-        found = self._client.get_item(TableName=self._table, Key=_lead_key(lead), ConsistentRead=True)
-        return _read_lead(found["Item"]) if "Item" in found else None
+    def load_identities(self, wanted: Collection[Identity]) -> dict[Identity, StoredIdentity]:
+        """Return all of the wanted identities, those that were never written at version 0."""
+        found = {identity: StoredIdentity(identity) for identity in wanted}
+        names = {partition_of(identity): identity for identity in found}
+        for item in self._get_items([identity_key(identity) for identity in found]):
+            identity = names[item["pk"]["S"]]
+            found[identity] = read_identity(identity, item)
+        return found
 
-    def load_leads(self, leads: Sequence[str]) -> dict[str, StoredLead]:
-        """Return those of up to 100 leads that exist."""
-        found = (_read_lead(item) for item in self._batch_get([_lead_key(lead) for lead in leads]))
-        return {stored.lead: stored for stored in found}
+    def load_accounts(self, accounts: Collection[str]) -> dict[str, StoredAccount]:
+        """Return all of the named accounts, those that were never written at version 0."""
+        found = {name: StoredAccount(name) for name in accounts}
+        for item in self._get_items([account_key(name) for name in found]):
+            stored = read_account(item)
+            found[stored.account] = stored
+        return found
 
-    def load_accounts(self, accounts: Iterable[str]) -> dict[str, StoredAccount]:
-        """Return those of up to 100 accounts that exist."""
-        found = (_read_account(item) for item in self._batch_get([_account_key(name) for name in accounts]))
-        return {stored.account: stored for stored in found}
-
-    def load_events(self, lead: str) -> list[Event]:
-        """Return every event of the lead that the log holds, in no particular order."""
+    def load_events(self, identity: Identity, *, identify_only: bool = False) -> list[Event]:
+        """Return the events logged under one identity, all or `identify` alone, in no particular order."""
+        prefix = IDENTIFY_PREFIX if identify_only else EVENT_PREFIX
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :event)",
-            ExpressionAttributeValues={":pk": {"S": f"LEAD#{lead}"}, ":event": {"S": "EVENT#"}},
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+            ExpressionAttributeValues={":pk": {"S": partition_of(identity)}, ":prefix": {"S": prefix}},
             ProjectionExpression="event",
             ConsistentRead=True,
         )
-        return [json.loads(item["event"]["S"]) for page in pages for item in page["Items"]]
+        return [read_event(item) for page in pages for item in page["Items"]]
 
-    def walk_ranking(self) -> Iterator[tuple[int, str]]:
-        """Yield (rank key, lead) from the highest key down, over all shards; the index lags by moments."""
-        shards = [self._walk_ranking_shard(shard) for shard in range(self._shards)]
-        for key in heapq.merge(*shards, reverse=True):
-            bound, _, lead = key.partition("#")
-            yield int(bound), lead
+    def walk_ranking(self) -> Iterator[Ranked]:
+        """Yield the entries of all leads from the highest key down, of equal keys the smaller identity first."""
+        shards = [self._walk_shard(RANKING_INDEX, "rank", shard, RANKED_ATTRIBUTES) for shard in range(self._shards)]
+        for item in heapq.merge(*shards, key=lambda item: item["rank_key"]["S"]):
+            yield read_ranked(item)
 
-    def walk_due(self, until: Millis) -> Iterator[str]:
-        """Yield the leads that are due by `until`, the longest due first; the index lags by moments."""
-        shards = [self._walk_due_shard(shard, until) for shard in range(self._shards)]
-        for key in heapq.merge(*shards):
-            yield key.partition("#")[2]
+    def walk_due(self, until: Millis, after: str = "") -> Iterator[tuple[str, Identity]]:
+        """Yield (mark, identity) of the leads due by `until`, the longest due first, behind the mark `after`."""
+        between = (f"{after}\0", format_instant(until + 1))
+        shards = [self._walk_shard(DUE_INDEX, "due", shard, ["due_key"], between) for shard in range(self._shards)]
+        for item in heapq.merge(*shards, key=lambda item: item["due_key"]["S"]):
+            mark = item["due_key"]["S"]
+            yield mark, mark.partition("#")[2]
 
-    def _batch_get(self, keys: Sequence[Item]) -> Iterator[Item]:
-        request: Any = {self._table: {"Keys": keys, "ConsistentRead": True}} if keys else {}
-        while request:
-            answer = self._client.batch_get_item(RequestItems=request)
-            yield from answer["Responses"].get(self._table, [])
-            request = answer.get("UnprocessedKeys")
-
-    def _walk_due_shard(self, shard: int, until: Millis) -> Iterator[str]:
+    def walk_members(self, account: str, after: str = "") -> Iterator[tuple[str, Identity]]:
+        """Yield (mark, identity) of all that were ever roots in the account, those behind the mark `after`."""
+        values: Item = {
+            ":pk": account_key(account)["pk"],
+            ":after": {"S": f"{MEMBER_PREFIX}{after}"},
+            ":end": {"S": f"{MEMBER_PREFIX}~"},
+        }
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
-            IndexName=DUE_INDEX,
-            KeyConditionExpression="due_pk = :shard AND due_key < :after",
-            ExpressionAttributeValues={
-                ":shard": {"S": _shard_key(shard)},
-                ":after": {"S": format_instant(until + 1)},
-            },
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :after AND :end",
+            ExpressionAttributeValues=values,
+            ConsistentRead=True,
         )
-        return (item["due_key"]["S"] for page in pages for item in page["Items"])
+        for page in pages:
+            for item in page["Items"]:
+                mark = item["sk"]["S"].removeprefix(MEMBER_PREFIX)
+                if mark != after:
+                    yield mark, item["identity"]["S"]
 
-    def _walk_ranking_shard(self, shard: int) -> Iterator[str]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            IndexName=RANKING_INDEX,
-            KeyConditionExpression="rank_pk = :shard",
-            ExpressionAttributeValues={":shard": {"S": _shard_key(shard)}},
-            ScanIndexForward=False,
-            PaginationConfig={"PageSize": BATCH_GET_KEYS},
-        )
-        return (item["rank_key"]["S"] for page in pages for item in page["Items"])
+    def _get_items(self, keys: Sequence[Item]) -> Iterator[Item]:
+        if len(keys) == 1:
+            found = self._client.get_item(TableName=self._table, Key=keys[0], ConsistentRead=True)
+            yield from [found["Item"]] if "Item" in found else []
+            return
+        for start in range(0, len(keys), _BATCH_KEYS):
+            request: Any = {self._table: {"Keys": keys[start : start + _BATCH_KEYS], "ConsistentRead": True}}
+            while request:
+                answer = self._client.batch_get_item(RequestItems=request)
+                yield from answer["Responses"].get(self._table, [])
+                request = answer.get("UnprocessedKeys")
+
+    def _walk_shard(
+        self, index: str, prefix: str, shard: int, attributes: Sequence[str], between: tuple[str, str] | None = None
+    ) -> Iterator[Item]:
+        condition, values = f"{prefix}_pk = :shard", {":shard": {"S": shard_key(shard)}}
+        if between is not None:
+            condition += f" AND {prefix}_key BETWEEN :first AND :last"
+            values |= {":first": {"S": between[0]}, ":last": {"S": between[1]}}
+        request: QueryInputTypeDef = {
+            "TableName": self._table,
+            "IndexName": index,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+            "ProjectionExpression": ", ".join(attributes),
+            "Limit": _FIRST_PAGE,
+        }
+        while True:
+            page = self._client.query(**request)
+            yield from page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            longer = min(request["Limit"] * _PAGE_GROWTH, _LARGEST_PAGE)
+            request = {**request, "ExclusiveStartKey": page["LastEvaluatedKey"], "Limit": longer}
 
 
 class DynamoStore(DynamoReader):
-    """The use cases' LeadStore on the same table; `retention_days` is how long an event stays in the log."""
+    """The use cases' Store on the same table."""
 
-    def __init__(self, client: DynamoDBClient, table: str, *, rank_shards: int, retention_days: int) -> None:
-        super().__init__(client, table, rank_shards=rank_shards)
-        self._retention = retention_days * _DAY_SECONDS
+    def put_events(self, identity: Identity, events: Sequence[Event]) -> Logged:
+        """Put events into the log; of two copies with one message id it keeps the one that came first."""
+        distinct: dict[str, Event] = {}
+        for event in events:
+            distinct.setdefault(str(event["messageId"]), event)
+        if len(distinct) == 1:
+            return _logged([self._put_event(identity, event) for event in distinct.values()])
+        # Imported where it is needed: most batches have one event of a lead, and a cold start pays for it.
+        from concurrent.futures import ThreadPoolExecutor
 
-    def append_event(self, lead: str, event: Event) -> None:
-        """Put one event into the log, unless its message id is there already."""
+        with ThreadPoolExecutor(_PARALLEL_PUTS) as threads:
+            return _logged(list(threads.map(lambda event: self._put_event(identity, event), distinct.values())))
+
+    def commit(self, written: Sequence[StoredIdentity]) -> None:
+        """Write identities, all or none; raises ConflictError and then has written nothing."""
+        updates = [self._identity_update(stored) for stored in written]
+        try:
+            if len(updates) == 1:
+                self._client.update_item(**updates[0])
+            else:
+                actions: list[TransactWriteItemTypeDef] = [{"Update": update} for update in updates]
+                self._client.transact_write_items(TransactItems=actions)
+        except ClientError as error:
+            if _is_conflict(error):
+                raise ConflictError("an identity was written since it was read") from error
+            raise
+
+    def save_account(self, account: StoredAccount) -> None:
+        """Write an account at the version one above the one that was read; raises ConflictError."""
+        values: Item = {":new": {"N": str(account.version)}, ":state": {"S": account.state}}
+        condition = "attribute_not_exists(pk)"
+        if account.version > 1:
+            condition, values = "v = :old", values | {":old": {"N": str(account.version - 1)}}
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=account_key(account.account),
+                UpdateExpression="SET v = :new, #state = :state",
+                ConditionExpression=condition,
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues=values,
+            )
+        except ClientError as error:
+            if _is_conflict(error):
+                raise ConflictError("an account was written since it was read") from error
+            raise
+
+    def add_member(self, account: str, identity: Identity) -> None:
+        """Note that a lead belongs to an account; noting it twice is harmless."""
+        # First where erasing looks: no note is ever out of its sight.
+        self._client.put_item(TableName=self._table, Item=membership_key(account, pseudonym(identity)))
+        self._client.put_item(
+            TableName=self._table, Item={**member_key(account, identity), "identity": {"S": identity}}
+        )
+
+    def _put_event(self, identity: Identity, event: Event) -> tuple[Event, bool]:
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=self._event_item(lead, event),
+                Item=event_item(identity, event, self.retention),
                 ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
             if _code(error) != "ConditionalCheckFailedException":
                 raise
+            held: Any = error.response
+            return read_event(held["Item"]), True
+        return event, False
 
-    def commit(self, commit: LeadCommit) -> None:
-        """Write the commit in one transaction; raises KnownEventsError or VersionConflictError."""
-        events: list[TransactWriteItemTypeDef] = [
-            {
-                "Put": {
-                    "TableName": self._table,
-                    "Item": self._event_item(commit.lead.lead, event),
-                    "ConditionExpression": "attribute_not_exists(pk)",
-                }
-            }
-            for event in commit.events
-        ]
-        accounts = [self._account_action(account) for account in commit.accounts]
-        try:
-            self._client.transact_write_items(TransactItems=[*events, self._lead_action(commit.lead), *accounts])
-        except ClientError as error:
-            raise _commit_error(error, commit) from error
-
-    def _event_item(self, lead: str, event: Event) -> Item:
-        received = parse_instant(str(event.get("receivedAt") or event["timestamp"])) // 1000
-        return {
-            "pk": {"S": f"LEAD#{lead}"},
-            "sk": {"S": f"EVENT#{event['messageId']}"},
-            "event": {"S": _compact(event)},
-            "expires_at": {"N": str(received + self._retention)},
-        }
-
-    def _lead_action(self, lead: StoredLead) -> TransactWriteItemTypeDef:
+    def _identity_update(self, stored: StoredIdentity) -> Any:
         """An update, not a put: what `clear_pending` removes meanwhile must not come back."""
-        values: Item = {
-            ":new": {"N": str(lead.version)},
-            ":state": {"S": lead.state},
-            ":ruleset": {"S": lead.ruleset},
-            ":tier": {"S": lead.tier},
-            ":memory": {"S": _compact(asdict(lead.memory))},
-            ":shard": {"S": _shard_key(crc32(lead.lead.encode()) % self._shards)},
-            ":key": {"S": f"{lead.rank_key:012d}#{lead.lead}"},
-        }
-        names = {"#state": "state"}
-        sets = "v = :new, #state = :state, ruleset = :ruleset, tier = :tier, memory = :memory"
-        sets += ", rank_pk = :shard, rank_key = :key"
-        if lead.due is not None:
-            values[":due"] = {"S": f"{format_instant(lead.due)}#{lead.lead}"}
-            sets += ", due_pk = :shard, due_key = :due"
-        changes: Item = {change.id: {"S": _compact(change.to_dict())} for change in lead.pending}
-        if lead.version == 1:
-            values[":pending"] = {"M": changes}
-            update = f"SET {sets}, pending = :pending"
-            return self._update(_lead_key(lead.lead), update, "attribute_not_exists(pk)", names, values)
-        for i, (change, text) in enumerate(changes.items()):
-            names[f"#c{i}"], values[f":c{i}"] = change, text
-            sets += f", pending.#c{i} = :c{i}"
-        values[":old"] = {"N": str(lead.version - 1)}
-        cleared = " REMOVE due_pk, due_key" if lead.due is None else ""
-        return self._update(_lead_key(lead.lead), f"SET {sets}{cleared}", "v = :old", names, values)
-
-    def _account_action(self, account: StoredAccount) -> TransactWriteItemTypeDef:
-        values: Item = {":new": {"N": str(account.version)}, ":state": {"S": account.state}}
-        condition = "attribute_not_exists(pk)"
-        if account.version > 1:
+        values = identity_values(stored, self._shards)
+        names = {f"#{i}": name for i, name in enumerate(values)}
+        arguments: Item = {f":{i}": value for i, value in enumerate(values.values())}
+        sets = [f"#{i} = :{i}" for i in range(len(values))]
+        changes = change_values(stored.pending)
+        if stored.version == 1:
+            condition = "attribute_not_exists(pk)"
+            sets.append("pending = :pending")
+            arguments[":pending"] = {"M": changes}
+        else:
             condition = "v = :old"
-            values[":old"] = {"N": str(account.version - 1)}
-        key = _account_key(account.account)
-        return self._update(key, "SET v = :new, #state = :state", condition, {"#state": "state"}, values)
-
-    def _update(
-        self, key: Item, update: str, condition: str, names: dict[str, str], values: Item
-    ) -> TransactWriteItemTypeDef:
+            arguments[":old"] = {"N": str(stored.version - 1)}
+            for i, (change, text) in enumerate(changes.items()):
+                names[f"#c{i}"], arguments[f":c{i}"] = change, text
+                sets.append(f"pending.#c{i} = :c{i}")
+        absent = [name for name in ("owner", *BODY_ATTRIBUTES) if name not in values] if stored.version > 1 else []
+        names |= {f"#r{i}": name for i, name in enumerate(absent)}
+        removes = f" REMOVE {', '.join(f'#r{i}' for i in range(len(absent)))}" if absent else ""
         return {
-            "Update": {
-                "TableName": self._table,
-                "Key": key,
-                "UpdateExpression": update,
-                "ConditionExpression": condition,
-                "ExpressionAttributeNames": names,
-                "ExpressionAttributeValues": values,
-            }
+            "TableName": self._table,
+            "Key": identity_key(stored.identity),
+            "UpdateExpression": f"SET {', '.join(sets)}{removes}",
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": arguments,
         }
 
 
 class PendingTable:
-    """The changes that wait to be announced, on the leads' own items; needs no ruleset and writes nothing else."""
+    """The changes that wait to be announced, on the identities' own items; writes nothing else."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
 
-    def pending(self, lead: str) -> tuple[Change, ...]:
-        """Return the changes of the lead that wait to be announced, oldest first."""
+    def pending(self, identity: Identity) -> tuple[Change, ...]:
+        """Return the changes of the identity that wait to be announced, oldest first."""
         found = self._client.get_item(
-            TableName=self._table, Key=_lead_key(lead), ProjectionExpression="pending", ConsistentRead=True
+            TableName=self._table, Key=identity_key(identity), ProjectionExpression="pending", ConsistentRead=True
         )
-        return _read_changes(found["Item"]["pending"]["M"]) if "Item" in found else ()
+        return read_changes(found["Item"]["pending"]["M"]) if "pending" in found.get("Item", {}) else ()
 
-    def clear_pending(self, lead: str, ids: Sequence[str]) -> None:
-        """Forget changes that were announced; forgetting one twice is harmless."""
+    def clear_pending(self, identity: Identity, ids: Sequence[str]) -> None:
+        """Forget changes that were announced; forgetting one twice, or of an erased person, is harmless."""
         names = {f"#c{i}": change for i, change in enumerate(ids)}
-        self._client.update_item(
-            TableName=self._table,
-            Key=_lead_key(lead),
-            UpdateExpression="REMOVE " + ", ".join(f"pending.{name}" for name in names),
-            ExpressionAttributeNames=names,
-        )
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=identity_key(identity),
+                UpdateExpression="REMOVE " + ", ".join(f"pending.{name}" for name in names),
+                ConditionExpression="attribute_exists(pending)",
+                ExpressionAttributeNames=names,
+            )
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise
 
 
-def _commit_error(error: ClientError, commit: LeadCommit) -> Exception:
-    """Tell apart what the use case can act on; anything else (throttling, access, size) stays as it is."""
-    if _code(error) != "TransactionCanceledException":
-        return error
-    reasons = [str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])]
-    failed = [reason == "ConditionalCheckFailed" for reason in reasons]
-    known = frozenset(
-        str(event["messageId"]) for event, is_known in zip(commit.events, failed, strict=False) if is_known
-    )
-    if known:
-        return KnownEventsError(known)
-    if any(failed) or "TransactionConflict" in reasons:
-        return VersionConflictError("the lead or an account was written since it was read")
-    return error
+def _logged(put: Sequence[tuple[Event, bool]]) -> Logged:
+    return Logged([event for event, _ in put], known=any(known for _, known in put))
+
+
+def _is_conflict(error: ClientError) -> bool:
+    """Tell what the use case can act on; anything else (throttling, access, size) stays as it is."""
+    if _code(error) in {"ConditionalCheckFailedException", "TransactionConflictException"}:
+        return True
+    reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+    return bool(reasons & {"ConditionalCheckFailed", "TransactionConflict"})
 
 
 def _code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
-
-
-def _lead_key(lead: str) -> Item:
-    return {"pk": {"S": f"LEAD#{lead}"}, "sk": {"S": "LEAD"}}
-
-
-def _account_key(account: str) -> Item:
-    return {"pk": {"S": f"ACCOUNT#{account}"}, "sk": {"S": "ACCOUNT"}}
-
-
-def _shard_key(shard: int) -> str:
-    return f"SHARD#{shard}"
-
-
-def _read_lead(item: Item) -> StoredLead:
-    return StoredLead(
-        lead=item["pk"]["S"].removeprefix("LEAD#"),
-        version=int(item["v"]["N"]),
-        state=item["state"]["S"],
-        ruleset=item["ruleset"]["S"],
-        tier=item["tier"]["S"],
-        rank_key=int(item["rank_key"]["S"].partition("#")[0]),
-        memory=AlertMemory(**json.loads(item["memory"]["S"])),
-        due=parse_instant(item["due_key"]["S"].partition("#")[0]) if "due_key" in item else None,
-        pending=_read_changes(item["pending"]["M"]),
-    )
-
-
-def _read_changes(pending: Mapping[str, AttributeValueTypeDef]) -> tuple[Change, ...]:
-    changes = [Change(**json.loads(text["S"])) for text in pending.values()]
-    return tuple(sorted(changes, key=lambda change: (change.at, change.id)))
-
-
-def _read_account(item: Item) -> StoredAccount:
-    return StoredAccount(
-        account=item["pk"]["S"].removeprefix("ACCOUNT#"),
-        version=int(item["v"]["N"]),
-        state=item["state"]["S"],
-    )
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

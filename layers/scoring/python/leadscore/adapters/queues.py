@@ -2,13 +2,16 @@
 
     bodies -> requests of at most 10 entries and 1 MiB -> send -> some entries failed -> send those again, at most twice
 
-A caller that is told of an error sends everything again; consumers tell repeats by the ids inside the messages.
+Requests are under way at the same time, in no order: a batch of 500 events is 50 of them, and its sender waits. A
+caller that is told of an error sends everything again; consumers tell repeats by the ids inside the messages.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 10
 MAX_REQUEST_BYTES = 1024 * 1024
 ATTEMPTS = 3
+# No more than the connections that a client keeps open.
+PARALLEL_REQUESTS = 8
 
 
 class QueueError(RuntimeError):
@@ -27,16 +32,29 @@ class QueueError(RuntimeError):
 
 
 class SqsQueue:
-    """A standard queue."""
+    """A standard queue; what is sent comes into sight after `delay_seconds`, at most 900."""
 
-    def __init__(self, client: SQSClient, url: str) -> None:
+    def __init__(self, client: SQSClient, url: str, *, delay_seconds: int = 0) -> None:
         self._client = client
         self._url = url
+        self._delay = delay_seconds
 
     def send_all(self, bodies: Sequence[str]) -> None:
         """Send every body as a message of its own; raises QueueError unless all were accepted."""
-        for entries in _requests(bodies):
-            self._send(entries)
+        requests = [[self._addressed(entry) for entry in entries] for entries in _requests(bodies)]
+        if len(requests) < 2:
+            for entries in requests:
+                self._send(entries)
+            return
+        # Imported where it is needed: most calls are one request, and a cold start pays for it.
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(PARALLEL_REQUESTS, len(requests))) as threads:
+            # The first that fails calls off those that have not begun: the caller will send everything again.
+            list(threads.map(self._send, requests))
+
+    def _addressed(self, entry: SendMessageBatchRequestEntryTypeDef) -> SendMessageBatchRequestEntryTypeDef:
+        return {**entry, "DelaySeconds": self._delay} if self._delay else entry
 
     def _send(self, entries: list[SendMessageBatchRequestEntryTypeDef]) -> None:
         for _ in range(ATTEMPTS):
@@ -52,6 +70,15 @@ class SqsQueue:
             if not entries:
                 return
         raise QueueError(f"the queue failed to take {len(entries)} messages in each of {ATTEMPTS} attempts")
+
+
+class SqsFifoQueue(SqsQueue):
+    """A FIFO queue of which equal messages are one group: no two of them are worked on at the same moment."""
+
+    def _addressed(self, entry: SendMessageBatchRequestEntryTypeDef) -> SendMessageBatchRequestEntryTypeDef:
+        group = hashlib.sha256(entry["MessageBody"].encode()).hexdigest()
+        # None is dropped as a duplicate: what it speaks of may have come up since the last one was read.
+        return {**entry, "MessageGroupId": group, "MessageDeduplicationId": str(uuid4())}
 
 
 def _requests(bodies: Sequence[str]) -> Iterator[list[SendMessageBatchRequestEntryTypeDef]]:

@@ -49,11 +49,38 @@ class ScoreSettings(Settings):
     """Settings of `score`."""
 
     table_name: str
+    events_queue_url: str
     changes_queue_url: str
     ruleset_parameter: str
+    mappings_parameter: str
     ruleset_ttl_seconds: int
     event_retention_days: int
     rank_shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class EraseSettings(Settings):
+    """Settings of `erase`."""
+
+    table_name: str
+    events_queue_url: str
+    sweep_delay_seconds: int
+    tombstone_retention_days: int
+    event_retention_days: int
+    rank_shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildSettings(Settings):
+    """Settings of `rebuild`."""
+
+    table_name: str
+    events_queue_url: str
+    changes_queue_url: str
+    ruleset_parameter: str
+    event_retention_days: int
+    rank_shards: int
+    work_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +89,8 @@ class CoolSettings(Settings):
 
     table_name: str
     events_queue_url: str
+    bus_name: str
+    event_retention_days: int
     rank_shards: int
 
 
@@ -79,6 +108,8 @@ class ApiSettings(Settings):
     """Settings of `api`."""
 
     table_name: str
+    events_queue_url: str
     ruleset_parameter: str
     ruleset_ttl_seconds: int
+    event_retention_days: int
     rank_shards: int

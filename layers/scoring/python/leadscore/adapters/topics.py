@@ -10,10 +10,12 @@ from leadscore.core.messages import filter_attributes, json_text, plain_text, su
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sns.type_defs import MessageAttributeValueTypeDef
 
 BUS_SOURCE = "leadscore"
+CONTINUATION = "CoolingContinues"
 _DETAIL_TYPES = {"tier": "LeadTierChanged", "conversion": "LeadConverted"}
 
 
@@ -49,19 +51,32 @@ class ChangeBus:
 
     def announce(self, change: Change) -> None:
         """Put the change; raises AnnouncementError when the bus refuses it, which PutEvents itself does not."""
-        answer = self._client.put_events(
-            Entries=[
-                {
-                    "EventBusName": self._bus_name,
-                    "Source": BUS_SOURCE,
-                    "DetailType": _DETAIL_TYPES[change.kind],
-                    "Detail": json_text(change),
-                }
-            ]
-        )
-        if answer["FailedEntryCount"]:
-            entry = answer["Entries"][0]
-            raise AnnouncementError(f"{entry.get('ErrorCode')}: {entry.get('ErrorMessage')}")
+        _put(self._client, self._bus_name, _DETAIL_TYPES[change.kind], json_text(change))
+
+
+class Continuation:
+    """Has `cool` called again, as the event `CoolingContinues` that a rule hands to it."""
+
+    def __init__(self, client: EventBridgeClient, bus_name: str) -> None:
+        self._client = client
+        self._bus_name = bus_name
+
+    def go_on(self, mark: str) -> None:
+        """Put the event; raises AnnouncementError when the bus refuses it."""
+        _put(self._client, self._bus_name, CONTINUATION, json.dumps({"after": mark}))
+
+
+def _put(client: EventBridgeClient, bus_name: str, detail_type: str, detail: str) -> None:
+    entry: PutEventsRequestEntryTypeDef = {
+        "EventBusName": bus_name,
+        "Source": BUS_SOURCE,
+        "DetailType": detail_type,
+        "Detail": detail,
+    }
+    answer = client.put_events(Entries=[entry])
+    if answer["FailedEntryCount"]:
+        refused = answer["Entries"][0]
+        raise AnnouncementError(f"{refused.get('ErrorCode')}: {refused.get('ErrorMessage')}")
 
 
 def _attribute(value: str | float) -> MessageAttributeValueTypeDef:

@@ -5,6 +5,7 @@ The memory is not a function of the set of events (people cannot be un-told), so
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from leadscore.core.instants import Millis
@@ -57,6 +58,13 @@ def decide_alert(
         return AlertDecision(fires=False, reason="within the cooldown of the last alert", memory=memory)
     told = AlertMemory(armed=False, last_alert=at)
     return AlertDecision(fires=True, reason=f"entered {policy.tier}", memory=told)
+
+
+def join_memories(memories: Iterable[AlertMemory]) -> AlertMemory:
+    """Return what is remembered of a lead that several became one: what any of them must not do, it must not."""
+    known = list(memories)
+    alerts = [memory.last_alert for memory in known if memory.last_alert is not None]
+    return AlertMemory(armed=all(memory.armed for memory in known), last_alert=max(alerts, default=None))
 
 
 def _rearm(policy: AlertPolicy, memory: AlertMemory, standing: Standing) -> AlertMemory:

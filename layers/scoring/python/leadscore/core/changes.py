@@ -9,7 +9,8 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import Literal, TypedDict
 
-Cause = Literal["events", "time", "ruleset"]
+# Why a tier changed: the lead's own events, an identity that moved, its account's traits, time, or other criteria.
+Cause = Literal["events", "identity", "account", "time", "ruleset"]
 ChangeKind = Literal["tier", "conversion"]
 
 

@@ -18,7 +18,7 @@ from leadscore.core.documents import canonical_text, read_document
 from leadscore.core.event_fields import parse_event_pattern
 from leadscore.core.instants import DAY
 from leadscore.core.patterns import Problem
-from leadscore.core.ruleset import DISQUALIFIED, AlertPolicy, Criterion, Group, Ruleset, Tier
+from leadscore.core.ruleset import DISQUALIFIED, AlertPolicy, Criterion, Group, IdentityPolicy, Ruleset, Tier
 from leadscore.core.sections import LARGEST_NUMBER, Section, open_section, suggest
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 BUILT_IN_GROUPS = ("fit", "engagement", "product")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 NAME_DESCRIBED = "1 to 64 letters, digits, `-` and `_`, beginning with a letter or digit"
+# A colon would make `external:TYPE:ID` the name of two ids.
+EXTERNAL_TYPE = re.compile(
+    r"[^:\x00-\x20\x7f\u2028\u2029]([^:\x00-\x1f\x7f\u2028\u2029]{0,62}[^:\x00-\x20\x7f\u2028\u2029])?"
+)
+MAX_EXTERNAL_TYPES = 20
 DEFAULT_TOTAL = Span(0, 100)
 DEFAULT_COOLDOWN = 7 * DAY
 _VERSION_DIGITS = 12
@@ -88,6 +93,7 @@ def _parse(
     tiers = _parse_tiers(section, problems)
     _check_reach(tiers, _reach(section, drafts, groups, total), problems)
     alerts = _parse_alerts(section, tiers, problems)
+    identity = _parse_identity(section, problems)
     criteria = tuple(draft.criterion for draft in drafts)
     _check_groups_used(section, criteria, problems)
     text = canonical_text(document)
@@ -105,6 +111,7 @@ def _parse(
         alerts=alerts,
         total_min=total.low,
         total_max=None if total.high == inf else total.high,
+        identity=identity,
     )
     too_large = None if max_state_bytes is None else state_problem(ruleset, max_state_bytes)
     if too_large is not None:
@@ -275,6 +282,33 @@ def _parse_alert_tier(section: Section, tiers: Sequence[Tier]) -> float | None:
     hint = suggest(name, alertable) if isinstance(name, str) else ""
     section.reject("tier", f"must be a tier that has a `from`{hint or f': {", ".join(alertable)}'}")
     return None
+
+
+def _parse_identity(section: Section, problems: list[Problem]) -> IdentityPolicy:
+    if not section.has("identity"):
+        return IdentityPolicy()
+    inner = open_section("identity", section.get("identity"), "identity", problems)
+    if inner is None:
+        return IdentityPolicy()
+    return IdentityPolicy(email=bool(inner.flag("email")), external=_parse_external(inner, problems))
+
+
+def _parse_external(section: Section, problems: list[Problem]) -> frozenset[str]:
+    """Return the types of external ids that are accepted; each may be listed once."""
+    values = _list(section, "external", 0, "a list of types of external ids")
+    if len(values) > MAX_EXTERNAL_TYPES:
+        section.reject("external", f"must be a list of at most {MAX_EXTERNAL_TYPES} types")
+    types: set[str] = set()
+    for i, value in enumerate(values):
+        path = f"{section.place('external')}[{i}]"
+        if not isinstance(value, str) or not EXTERNAL_TYPE.fullmatch(value):
+            message = "must be 1 to 64 characters, none of them `:` or a control character, with no blank at either end"
+            problems.append(Problem(path, message, value))
+        elif value in types:
+            problems.append(Problem(path, "is already in the list", value))
+        else:
+            types.add(value)
+    return frozenset(types)
 
 
 def _list(section: Section, name: str, at_least: int, described: str) -> list[object]:

@@ -75,6 +75,17 @@ class AlertPolicy(NamedTuple):
     cooldown: Millis
 
 
+class IdentityPolicy(NamedTuple):
+    """Which ids identify a person beside userId and anonymousId.
+
+    `email` takes the e-mail trait of `identify` as an identity; `external` are the accepted types of
+    `context.externalIds`.
+    """
+
+    email: bool = False
+    external: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True)
 class Ruleset:
     """A whole ruleset, compiled.
@@ -94,6 +105,7 @@ class Ruleset:
     alerts: AlertPolicy | None
     total_min: float
     total_max: float | None
+    identity: IdentityPolicy = field(default_factory=IdentityPolicy)
 
     @cached_property
     def behaviour(self) -> tuple[Criterion, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # The fields of each object of the document: what RULESET.md and the JSON Schema must list too.
 FIELDS: dict[str, tuple[str, ...]] = {
-    "ruleset": ("goal", "tiers", "groups", "criteria", "alerts", "total"),
+    "ruleset": ("goal", "tiers", "groups", "criteria", "alerts", "total", "identity"),
     "tier": ("name", "from"),
     "group": ("max", "min", "half_life"),
     "criterion": (
@@ -39,6 +39,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "measure": ("distinct", "sum"),
     "alerts": ("tier", "rearm_below", "cooldown"),
     "total": ("min", "max"),
+    "identity": ("email", "external"),
+}
+# The mapping document has the same manners.
+MAPPING_FIELDS: dict[str, tuple[str, ...]] = {
+    "mappings": ("mappings",),
+    "mapping": ("name", "match", "event", "ignore"),
 }
 NONE = "none"
 LONGEST_DURATION: Millis = 3650 * DAY
@@ -52,7 +58,7 @@ class Section:
         self.path = path
         self._fields = dict(fields)
         self._problems = problems
-        known = FIELDS[kind]
+        known = (FIELDS | MAPPING_FIELDS)[kind]
         for name in [name for name in self._fields if name not in known]:
             hint = suggest(name, known) or f"; the fields here are {', '.join(known)}"
             self.refuse(name, f"unknown field{hint}")
@@ -152,7 +158,9 @@ def open_section(kind: str, value: object, path: str, problems: list[Problem]) -
     """Return the section that `value` is, its unknown fields reported, or None after reporting that it is none."""
     if isinstance(value, dict):
         return Section(kind, value, path, problems)
-    problems.append(Problem(path, f"must be an object with fields of {', '.join(FIELDS[kind])}", value))
+    problems.append(
+        Problem(path, f"must be an object with fields of {', '.join((FIELDS | MAPPING_FIELDS)[kind])}", value)
+    )
     return None
 
 

@@ -10,9 +10,9 @@ grows with the criteria that it touched and their limits, never with the number 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from leadscore.core.instants import Millis, parse_instant
 from leadscore.core.matcher import chosen
@@ -113,6 +113,34 @@ class State:
             Moment(*document["g"]) if "g" in document else None,
         )
 
+    @classmethod
+    def lasting(cls, ruleset: Ruleset, text: str, *, until: Millis, without: Container[str] = ()) -> State:
+        """Return what a stored state knows from before `until`, but not from the events `without`.
+
+        A log that holds no older events can be replayed on top of it. Under other patterns or limits than those the
+        text was made with, occurrences are left out, as nobody can tell what they would have been.
+        """
+        document = json.loads(text)
+        if document["v"] != ruleset.state_digest:
+            document["o"] = {}
+
+        def lasts(item: Sequence[object]) -> bool:
+            return cast(int, item[0]) < until and item[1] not in without
+
+        kept = {
+            name: tuple(Occurrence(*item) for item in items if lasts(item))
+            for name, items in document.get("o", {}).items()
+        }
+        read = ruleset.lead_traits | PROFILE_TRAITS
+        claims = document.get("t", {}).items()
+        return cls(
+            ruleset,
+            {name: occurrences for name, occurrences in kept.items() if occurrences},
+            {name: Claim(*item) for name, item in claims if name in read and lasts(item)},
+            Claim(*document["a"]) if "a" in document and lasts(document["a"]) else None,
+            Moment(*document["g"]) if "g" in document and lasts(document["g"]) else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
@@ -193,6 +221,34 @@ def merge(one: State, other: State) -> State:
     return State(one.ruleset, kept, unite_claims(one.claims, other.claims), membership, goal)
 
 
+def says_the_same(one: State, other: State) -> bool:
+    """Return whether two states differ at most in which of several events said a thing that they agree on."""
+    return (
+        one.kept == other.kept
+        and one.goal == other.goal
+        and one.account == other.account
+        and _values(one.claims) == _values(other.claims)
+    )
+
+
+def is_ahead_of(one: State, other: State) -> bool:
+    """Return whether `one` has a trait or the account by a newer event than `other` has, or `other` has it by none."""
+    if one.membership is not None and is_newer(one.membership.time, one.membership.event, other.membership):
+        return True
+    return any(is_newer(said.time, said.event, other.claims.get(name)) for name, said in one.claims.items())
+
+
+def replaces_traits(before: State, after: State) -> bool:
+    """Return whether some trait that was known before has another value after."""
+    known, values = _values(before.claims), _values(after.claims)
+    return any(values[name] != value for name, value in known.items())
+
+
+def replaces_account(before: State, after: State) -> bool:
+    """Return whether the lead belonged to an account before and belongs to another after."""
+    return before.account is not None and before.account != after.account
+
+
 class _Draft:
     """A state while events enter it: copies that may be changed, and whether anything was."""
 
@@ -253,6 +309,10 @@ def _identified(event: Event) -> Mapping[str, object]:
     """Return the traits that the event says of its lead."""
     traits = event.get("traits")
     return traits if event.get("type") == "identify" and isinstance(traits, Mapping) else {}
+
+
+def _values(claims: Claims) -> dict[str, object]:
+    return {name: known.value for name, known in claims.items()}
 
 
 def _compact(occurrence: Occurrence) -> tuple[object, ...]:

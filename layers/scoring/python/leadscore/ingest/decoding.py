@@ -18,6 +18,7 @@ from leadscore.normalising import RepeatedKeys
 
 # Before and after inflating.
 MAX_BODY_BYTES = 4 * 1024 * 1024
+_MAX_BASE64_CHARACTERS = (MAX_BODY_BYTES + 2) // 3 * 4
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW_BITS = 31
 # More digits than the largest double has; Python itself refuses to read thousands.
@@ -37,6 +38,8 @@ def decode_body(body: str, *, is_base64: bool) -> object:
 
 
 def _octets(body: str, *, is_base64: bool) -> bytes:
+    if len(body) > (_MAX_BASE64_CHARACTERS if is_base64 else MAX_BODY_BYTES):
+        raise _too_large()
     try:
         raw = b64decode(body, validate=True) if is_base64 else body.encode()
     except ValueError:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 
 class RequestRefusedError(Exception):
-    """A request of which nothing was taken; neither `code` nor `message` contains anything that the client sent."""
+    """A request of which nothing was taken; neither `code` nor `message` contains anything that the client sent.
+
+    `source` is the one whose key the request came by, where that is known.
+    """
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.source: str | None = None

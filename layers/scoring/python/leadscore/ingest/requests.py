@@ -35,10 +35,16 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
-    """One HTTP request. Header names are in lower case. May contain personal data and a key: do not log it."""
+    """One HTTP request. Header names are in lower case. May contain personal data and a key: do not log it.
+
+    `full_path` is the path as the client sent it to `host`, with the stage; `path` may be without.
+    """
 
     method: str
     path: str
+    scheme: str
+    host: str
+    full_path: str
     headers: Mapping[str, str]
     query: Mapping[str, str]
     body: str
@@ -47,14 +53,30 @@ class IngestRequest:
     @classmethod
     def from_proxy(cls, envelope: Mapping[str, Any]) -> Self:
         """Return the request in a Lambda proxy event of a REST API."""
+        headers = {name.lower(): value for name, value in (envelope["headers"] or {}).items()}
+        context = envelope["requestContext"]
+        # AWS says by which name of the API it was reached; the emulator does not, and is reached by plain HTTP.
+        domain = context.get("domainName")
         return cls(
             method=envelope["httpMethod"],
             path=envelope["path"],
-            headers={name.lower(): value for name, value in (envelope["headers"] or {}).items()},
+            scheme="https" if domain else "http",
+            host=domain or headers.get("host", ""),
+            full_path=context["path"],
+            headers=headers,
             query=envelope["queryStringParameters"] or {},
             body=envelope["body"] or "",
             is_base64=envelope["isBase64Encoded"],
         )
+
+    @property
+    def segments(self) -> list[str]:
+        """The parts of the path; slashes at its end or twice in a row are no matter."""
+        return _segments(self.path)
+
+    def base_path(self, own_segments: int) -> str:
+        """Return what of the full path comes before its last `own_segments` parts: `/v1`, or what a domain maps."""
+        return "".join(f"/{segment}" for segment in _segments(self.full_path)[:-own_segments])
 
     def write_key(self) -> str | None:
         """Return the key that a header or the query carries, in the order Basic user, Bearer, X-Write-Key, query."""
@@ -69,7 +91,7 @@ class IngestRequest:
 
     def delivery(self) -> Delivery:
         """Return what the body carries; raises RequestRefusedError with 400, 404, 405 or 413."""
-        name = self.path.rstrip("/").rpartition("/")[2]
+        name = self.segments[-1] if self.segments else ""
         if name not in _BATCH_PATHS and name not in _TYPE_OF_PATH:
             raise RequestRefusedError(404, "not_found", "no events are taken on this path")
         if self.method != "POST":
@@ -86,6 +108,10 @@ class IngestRequest:
             single=single,
             write_key=key if isinstance(key, str) and key else None,
         )
+
+
+def _segments(path: str) -> list[str]:
+    return [segment for segment in path.split("/") if segment]
 
 
 def _basic_user(credentials: str) -> str | None:

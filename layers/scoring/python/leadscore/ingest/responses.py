@@ -7,15 +7,25 @@ Exactly 200 for what was taken: three SDKs send it all again on 202 or 204. Ever
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TypedDict
 
 from leadscore.ingest.refusals import RequestRefusedError
+from leadscore.ingest.sdk_documents import Document
 from leadscore.usecases.ingesting import Receipt
 
+# What keeps a browser from making more of an answer than JSON; the gateway gives the same with its own.
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Strict-Transport-Security": "max-age=31536000",
+    "Referrer-Policy": "no-referrer",
+}
 _HEADERS = {
+    **SECURITY_HEADERS,
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
+    # Also to a key that is bound to origins: the browser's rule is not what guards it, and its pages must see why.
     "Access-Control-Allow-Origin": "*",
     # A browser SDK that cannot read it retries in 0.2 s.
     "Access-Control-Expose-Headers": "Retry-After",
@@ -41,6 +51,14 @@ def answer_receipt(receipt: Receipt) -> ProxyResponse:
     return _respond(200, {"success": True, "accepted": receipt.accepted, "rejected": rejected})
 
 
+def answer_document(document: Document, *, head: bool = False) -> ProxyResponse:
+    """Return 200 with the document, or for HEAD with what would come with it."""
+    response = _respond(200, document.content)
+    if document.cache_seconds:
+        response["headers"]["Cache-Control"] = f"public, max-age={document.cache_seconds}"
+    return {**response, "body": ""} if head else response
+
+
 def answer_refusal(refusal: RequestRefusedError) -> ProxyResponse:
     """Return the refusal's status, code and message; a 5xx says when to come back."""
     response = _respond(refusal.status, {"code": refusal.code, "message": refusal.message})
@@ -49,6 +67,6 @@ def answer_refusal(refusal: RequestRefusedError) -> ProxyResponse:
     return response
 
 
-def _respond(status: int, body: dict[str, object]) -> ProxyResponse:
+def _respond(status: int, body: Mapping[str, object]) -> ProxyResponse:
     text = json.dumps(body, separators=(",", ":"))
     return {"statusCode": status, "headers": dict(_HEADERS), "body": text, "isBase64Encoded": False}

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from leadscore.core.changes import Change
+from leadscore.core.identity import Identity
 
 
 class PendingChanges(Protocol):
     """What the store still has to announce."""
 
-    def pending(self, lead: str) -> tuple[Change, ...]:
-        """Return the changes of the lead that wait to be announced, oldest first."""
+    def pending(self, identity: Identity) -> tuple[Change, ...]:
+        """Return the changes of the identity that wait to be announced, oldest first."""
 
-    def clear_pending(self, lead: str, ids: Sequence[str]) -> None:
+    def clear_pending(self, identity: Identity, ids: Sequence[str]) -> None:
         """Forget changes that were announced."""
 
 
@@ -28,12 +29,12 @@ class Announcer(Protocol):
         """Send the change."""
 
 
-def announce_pending(store: PendingChanges, people: Announcer, machines: Announcer, lead: str) -> list[Change]:
-    """Deliver and forget every pending change of `lead`, and return them; what fails stays pending and raises."""
-    changes = store.pending(lead)
+def announce_pending(store: PendingChanges, people: Announcer, machines: Announcer, identity: Identity) -> list[Change]:
+    """Deliver and forget every pending change of `identity`, and return them; what fails stays pending and raises."""
+    changes = store.pending(identity)
     for change in changes:
         if change.alert:
             people.announce(change)
         machines.announce(change)
-        store.clear_pending(lead, [change.id])
+        store.clear_pending(identity, [change.id])
     return list(changes)

@@ -1,6 +1,8 @@
 """Finding the leads whose tier time alone has changed, without looking at any other.
 
     schedule --> cool --walks the sparse `due` index--> events queue --> score: refresh, announce
+                  ^  |
+                  +--+ where more are due than one run takes: from behind the last one
 
 Invariant: a lead stays in the index until it was refreshed, so that a run that dies is made good by the next one;
 telling `score` of a lead twice is harmless. The work is the number of real changes, not the number of leads.
@@ -11,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import batched, islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from leadscore.core.identity import Identity
 from leadscore.core.instants import Millis, from_datetime
-from leadscore.usecases.batches import Due
+from leadscore.usecases.batches import Refresh
 
-# What one run hands on at most; the next run finds the rest at the top of the index.
+# What one run hands on at most.
 LEADS_PER_RUN = 10_000
 _LEADS_PER_SEND = 100
 
@@ -24,8 +27,8 @@ _LEADS_PER_SEND = 100
 class DueLeads(Protocol):
     """Where the leads that are due are found."""
 
-    def walk_due(self, until: Millis) -> Iterator[str]:
-        """Yield the leads that are due by `until`, the longest due first."""
+    def walk_due(self, until: Millis, after: str = "") -> Iterator[tuple[str, Identity]]:
+        """Yield (mark, identity) of the leads due by `until`, the longest due first, behind the mark `after`."""
 
 
 class EventQueue(Protocol):
@@ -35,11 +38,19 @@ class EventQueue(Protocol):
         """Send every message; raises unless all were accepted."""
 
 
-def hand_on_due_leads(leads: DueLeads, queue: EventQueue, now: datetime) -> int:
-    """Hand on every lead that is due by `now`, at most 10,000, and return how many; raises what the queue raises."""
-    handed_on = 0
-    due = islice(leads.walk_due(from_datetime(now)), LEADS_PER_RUN)
+class HandedOn(NamedTuple):
+    """How many leads one run has handed on; `mark` is where the next goes on, None where nothing is left."""
+
+    leads: int
+    mark: str | None
+
+
+def hand_on_due_leads(leads: DueLeads, queue: EventQueue, now: datetime, after: str = "") -> HandedOn:
+    """Hand on every lead that is due by `now`, at most 10,000 behind the mark `after`; raises what the queue raises."""
+    handed_on, mark = 0, ""
+    due = islice(leads.walk_due(from_datetime(now), after), LEADS_PER_RUN)
     for some in batched(due, _LEADS_PER_SEND, strict=False):
-        queue.send_all([Due(lead).body() for lead in some])
+        queue.send_all([Refresh(identity).body() for _, identity in some])
         handed_on += len(some)
-    return handed_on
+        mark = some[-1][0]
+    return HandedOn(handed_on, mark if handed_on == LEADS_PER_RUN else None)

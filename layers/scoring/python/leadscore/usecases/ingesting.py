@@ -14,7 +14,7 @@ from typing import Protocol
 
 from leadscore.core.instants import from_datetime
 from leadscore.ingest.refusals import RequestRefusedError
-from leadscore.ingest.requests import IngestRequest
+from leadscore.ingest.requests import Delivery, IngestRequest
 from leadscore.ingest.write_keys import WriteKeys
 from leadscore.normalising import InvalidEvent, NormalisedEvent, changes_nothing, normalise_event
 
@@ -49,12 +49,7 @@ def ingest_events(
     request: IngestRequest, *, write_keys: WriteKeys, queue: EventQueue, received_at: datetime
 ) -> Receipt:
     """Queue every good event of the request, one message each; raises RequestRefusedError, or what the queue raises."""
-    presented = request.write_key()
-    # A key in front is checked before the body is touched, so that a stranger's body costs nothing.
-    source = None if presented is None else _source_of(presented, write_keys)
-    delivery = request.delivery()
-    if source is None:
-        source = _source_of(delivery.write_key, write_keys)
+    source, delivery = _admit(request, write_keys)
     bodies: list[str] = []
     rejected: list[Rejected] = []
     received_millis = from_datetime(received_at)
@@ -79,10 +74,28 @@ def message_body(event: NormalisedEvent, source: str) -> str:
     return json.dumps({"event": event, "source": source}, separators=(",", ":"))
 
 
-def _source_of(presented: str | None, write_keys: WriteKeys) -> str:
+def _admit(request: IngestRequest, write_keys: WriteKeys) -> tuple[str, Delivery]:
+    """Return whose request it is and what it carries."""
+    presented = request.write_key()
+    # A key in front is checked before the body is touched, so that a stranger's body costs nothing.
+    source = None if presented is None else _source_of(presented, request, write_keys)
+    try:
+        delivery = request.delivery()
+    except RequestRefusedError as refusal:
+        refusal.source = source
+        raise
+    return source or _source_of(delivery.write_key, request, write_keys), delivery
+
+
+def _source_of(presented: str | None, request: IngestRequest, write_keys: WriteKeys) -> str:
     if presented is None:
         raise RequestRefusedError(401, "missing_write_key", "the request carries no write key")
-    source = write_keys.source_of(presented)
-    if source is None:
+    key = write_keys.find(presented)
+    if key is None:
         raise RequestRefusedError(401, "invalid_write_key", "the write key is not valid")
-    return source
+    try:
+        key.check_origin(request.headers.get("origin"))
+    except RequestRefusedError as refusal:
+        refusal.source = key.source
+        raise
+    return key.source

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
 
-from leadscore.core.instants import Millis
+from leadscore.core.identity import Identity
+from leadscore.core.instants import Millis, to_datetime
 from leadscore.core.ruleset import DISQUALIFIED, Ruleset
 
-MAX_LIMIT = 100
+MAX_LIMIT = 1000
 DEFAULT_LIMIT = 50
+PARAMETERS = ("tier", "account", "owner", "min_score", "limit", "cursor", "format")
+# The longest that ingestion lets through, and that a state keeps.
+_LONGEST_ACCOUNT, _LONGEST_OWNER = 256, 2048
+_WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+_NO_CURSOR = "cursor: not one that `next_cursor` handed out"
+
+Format = Literal["json", "csv"]
+_MEDIA_TYPES: dict[str, Format] = {"application/json": "json", "text/csv": "csv"}
 
 
 class InvalidQueryError(ValueError):
@@ -20,47 +33,94 @@ class InvalidQueryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where the page before ended: at which instant it was ranked, and its last lead's score and id."""
+    """Where the page before ended: at which instant it was ranked, and its last lead's score and identity.
+
+    May contain personal data: do not log.
+    """
 
     at: Millis
     score: float
-    lead: str
+    lead: Identity
 
     def encode(self) -> str:
-        """Return the cursor as an opaque, URL-safe text."""
-        return base64.urlsafe_b64encode(json.dumps([self.at, self.score, self.lead]).encode()).decode()
+        """Return the cursor as an opaque text that a URL takes as it is."""
+        text = json.dumps([self.at, self.score, self.lead])
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
     def decode(cls, text: str) -> Cursor:
         """Return the cursor that `encode` made; raises InvalidQueryError for any other text."""
         try:
-            at, score, lead = json.loads(base64.urlsafe_b64decode(text.encode()))
-        except (ValueError, TypeError) as error:
-            raise InvalidQueryError("cursor: not one that `next_cursor` handed out") from error
-        if type(at) is not int or type(score) not in {int, float} or type(lead) is not str:
-            raise InvalidQueryError("cursor: not one that `next_cursor` handed out")
+            at, score, lead = json.loads(base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)))
+            sound = type(at) is int and type(score) in {int, float} and isfinite(score) and type(lead) is str
+            to_datetime(at)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise InvalidQueryError(_NO_CURSOR) from error
+        if not sound:
+            raise InvalidQueryError(_NO_CURSOR)
         return cls(at, score, lead)
 
 
 @dataclass(frozen=True, slots=True)
 class LeadsQuery:
-    """A page of the ranked list: at most `limit` leads of `tier` (None: of all) after `cursor`."""
+    """A page of the ranked list: at most `limit` leads after `cursor`, of those that pass every filter that is set.
+
+    `owner` is the lead's trait of that name, to the letter.
+    """
 
     limit: int = DEFAULT_LIMIT
     tier: str | None = None
+    account: str | None = None
+    owner: str | None = None
+    min_score: float | None = None
     cursor: Cursor | None = None
 
 
 def parse_leads_query(parameters: Mapping[str, str], ruleset: Ruleset) -> LeadsQuery:
     """Return the query that URL parameters spell; raises InvalidQueryError, also for unknown parameters."""
-    if set(parameters) - {"limit", "tier", "cursor"}:
-        raise InvalidQueryError("unknown parameter; there are limit, tier and cursor")
+    if set(parameters) - set(PARAMETERS):
+        raise InvalidQueryError(f"unknown parameter; there are {', '.join(PARAMETERS)}")
     limit = parameters.get("limit", str(DEFAULT_LIMIT))
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= MAX_LIMIT):
+    if not (_WHOLE.fullmatch(limit) and 1 <= int(limit) <= MAX_LIMIT):
         raise InvalidQueryError(f"limit: a whole number from 1 to {MAX_LIMIT}")
     tiers = [tier.name for tier in ruleset.tiers] + [DISQUALIFIED]
     tier = parameters.get("tier")
     if tier is not None and tier not in tiers:
         raise InvalidQueryError(f"tier: one of {', '.join(tiers)}")
     cursor = parameters.get("cursor")
-    return LeadsQuery(int(limit), tier, Cursor.decode(cursor) if cursor is not None else None)
+    return LeadsQuery(
+        limit=int(limit),
+        tier=tier,
+        account=_text(parameters, "account", _LONGEST_ACCOUNT),
+        owner=_text(parameters, "owner", _LONGEST_OWNER),
+        min_score=_number(parameters, "min_score"),
+        cursor=Cursor.decode(cursor) if cursor is not None else None,
+    )
+
+
+def parse_format(parameters: Mapping[str, str], accept: str) -> Format:
+    """Return the format that `format` asks for, else the first one that an Accept header names, else JSON.
+
+    Raises InvalidQueryError for an unknown `format`; a header that names neither takes what there is.
+    """
+    match parameters.get("format"):
+        case "json" | "csv" as format_:
+            return format_
+        case None:
+            named = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+            return next((_MEDIA_TYPES[name] for name in named if name in _MEDIA_TYPES), "json")
+    raise InvalidQueryError("format: json or csv")
+
+
+def _text(parameters: Mapping[str, str], name: str, longest: int) -> str | None:
+    text = parameters.get(name)
+    if text is not None and not 1 <= len(text) <= longest:
+        raise InvalidQueryError(f"{name}: a text of 1 to {longest} characters")
+    return text
+
+
+def _number(parameters: Mapping[str, str], name: str) -> float | None:
+    text = parameters.get(name)
+    if text is not None and not _NUMBER.fullmatch(text):
+        raise InvalidQueryError(f"{name}: a number such as 50 or 12.5")
+    return None if text is None else float(text)

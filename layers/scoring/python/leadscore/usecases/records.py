@@ -1,100 +1,173 @@
-"""What the store holds, as values, and the protocol through which the use cases reach it.
+"""What the store holds, as values, and the protocols through which the use cases reach it.
 
-One item per lead is its materialised state; one item per event is the log that it can be rebuilt from.
+    identity   one id of a person; the root of its tree is the lead and carries the lead's body, the others point to
+               whoever owns them
+    event      one fact in the log, under the strongest identity that it names; the log is the truth
+    account    the traits of one company, and who has ever belonged to it
+
+A lead's body can be rebuilt from the log at any time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from leadscore.core.alerting import AlertMemory
 from leadscore.core.changes import Change
+from leadscore.core.identity import Identity, Ownership
 from leadscore.core.instants import Millis
+from leadscore.core.state import Moment
 
 Event = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class StoredLead:
-    """A lead as stored. `version` counts its writes; `state` is a serialised State; `pending` waits to be announced.
+class LeadBody:
+    """A lead's materialised state: what its events made of it under one ruleset.
 
-    `rank_key` bounds its score from above until its next event; `due` is when time alone next changes its tier.
+    `rank_key` is an upper bound of its score until its next event, `due` when time alone next changes its tier.
     """
 
-    lead: str
-    version: int
     state: str
     ruleset: str
     tier: str
     rank_key: int
+    due: Millis | None
+    account: str | None
     memory: AlertMemory
-    due: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIdentity:
+    """One identity as stored. `version` counts its writes; 0 was never written.
+
+    `owner` is the claim by which it belongs to another; an identity with an owner has no body. `claimed` is what it
+    has itself claimed, each with its first claim, whether or not that claim holds. `former` are those that have lost
+    it to an earlier claim. `memberships` are the accounts in which it was ever noted as a member. `pending` are changes
+    that wait to be announced. An `erased` identity takes no events, and nothing else is known of it.
+    """
+
+    identity: Identity
+    version: int = 0
+    owner: Ownership | None = None
+    claimed: Mapping[Identity, Moment] = field(default_factory=dict)
+    former: tuple[Identity, ...] = ()
+    memberships: tuple[str, ...] = ()
+    body: LeadBody | None = None
     pending: tuple[Change, ...] = ()
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAccount:
-    """An account's traits as stored; `version` 0 is an account that was never written."""
+    """An account's traits as stored; `version` 0 was never written."""
 
     account: str
-    version: int
-    state: str
+    version: int = 0
+    state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LeadCommit:
-    """All that one decision writes, in one transaction or not at all.
+class Ranked(NamedTuple):
+    """One entry of the ranking index: what it bounds, and what makes the lead's stored tier hold (`due`, `ruleset`)."""
 
-    `lead.version` is the version being written, one above the one that was read; `lead.pending` are only the changes
-    that this commit adds. The same holds for the versions of `accounts`.
+    rank_key: int
+    identity: Identity
+    tier: str
+    due: Millis | None
+    ruleset: str
+
+
+class Logged(NamedTuple):
+    """Events as the log holds them, and whether any was there before."""
+
+    events: list[Event]
+    known: bool
+
+
+class Grave(NamedTuple):
+    """What is known of an erased identity: when it was erased, and until when it is kept out."""
+
+    erased_at: Millis
+    expires_at: Millis
+
+
+class ConflictError(Exception):
+    """Something was written since it was read: read again and decide again. Nothing was written."""
+
+
+class Reader(Protocol):
+    """Reads of identities, accounts and the log, each seeing every write that was acknowledged before.
+
+    The walks over ranking and due may lag behind the newest writes by moments. `retention` is how long the log holds
+    an event, in milliseconds.
     """
 
-    lead: StoredLead
-    events: Sequence[Event]
-    accounts: Sequence[StoredAccount]
+    @property
+    def retention(self) -> Millis:
+        """How long the log holds an event."""
+
+    def load_identities(self, wanted: Collection[Identity]) -> dict[Identity, StoredIdentity]:
+        """Return all of the wanted identities, those that were never written at version 0."""
+
+    def load_accounts(self, accounts: Collection[str]) -> dict[str, StoredAccount]:
+        """Return all of the named accounts, those that were never written at version 0."""
+
+    def load_events(self, identity: Identity, *, identify_only: bool = False) -> list[Event]:
+        """Return the events logged under one identity, all or `identify` alone, in no particular order."""
+
+    def walk_ranking(self) -> Iterator[Ranked]:
+        """Yield the entries of all leads from the highest key down, of equal keys the smaller identity first."""
+
+    def walk_due(self, until: Millis, after: str = "") -> Iterator[tuple[str, Identity]]:
+        """Yield (mark, identity) of the leads due by `until`, the longest due first, behind the mark `after`."""
+
+    def walk_members(self, account: str, after: str = "") -> Iterator[tuple[str, Identity]]:
+        """Yield (mark, identity) of all that were ever roots in the account, those behind the mark `after`."""
 
 
-class VersionConflictError(Exception):
-    """Someone else wrote the lead or an account since it was read: read again and decide again."""
+class Store(Reader, Protocol):
+    """Reads and the writes of the scoring path."""
+
+    def put_events(self, identity: Identity, events: Sequence[Event]) -> Logged:
+        """Put events into the log; of two copies with one message id it keeps the one that came first."""
+
+    def commit(self, written: Sequence[StoredIdentity]) -> None:
+        """Write identities, all or none; raises ConflictError and then has written nothing.
+
+        Each carries the version being written, one above the one that was read, and as `pending` only the changes
+        that this commit adds.
+        """
+
+    def save_account(self, account: StoredAccount) -> None:
+        """Write an account at the version one above the one that was read; raises ConflictError."""
+
+    def add_member(self, account: str, identity: Identity) -> None:
+        """Note that a lead belongs to an account; noting it twice is harmless."""
 
 
-class KnownEventsError(Exception):
-    """Some events of a commit are in the log already; `ids` are their message ids. Nothing was written."""
+class Graves(Protocol):
+    """Reads and writes of erasing. What belongs to an identity is named by its pseudonym: the erased have no other."""
 
-    def __init__(self, ids: frozenset[str]) -> None:
-        super().__init__(f"{len(ids)} events are in the log already")
-        self.ids = ids
+    def look_up(self, pseudonym: str) -> StoredIdentity | Grave | None:
+        """Return the identity, or what is left of it once it is erased, or None where it was never written."""
 
+    def bury(self, written: Sequence[StoredIdentity], grave: Grave) -> None:
+        """Write identities, all or none and at most 100; raises ConflictError and then has written nothing.
 
-class LeadReader(Protocol):
-    """Reads of leads, accounts and the log; all of them see every write that was acknowledged before."""
+        Each carries the version being written. Of those that are `erased` nothing else is left; of the others the
+        `former` owners alone are written.
+        """
 
-    def load_lead(self, lead: str) -> StoredLead | None:
-        """Return the lead, or None."""
+    def walk_log(self, pseudonym: str) -> Iterator[str]:
+        """Yield the key of every event that is logged under the identity, in no particular order."""
 
-    def load_leads(self, leads: Sequence[str]) -> dict[str, StoredLead]:
-        """Return those of up to 100 leads that exist."""
+    def remove_events(self, pseudonym: str, keys: Sequence[str]) -> None:
+        """Remove events from the log; removing one twice is harmless."""
 
-    def load_accounts(self, accounts: Iterable[str]) -> dict[str, StoredAccount]:
-        """Return those of the accounts that exist."""
+    def walk_memberships(self, pseudonym: str) -> Iterator[str]:
+        """Yield every account in which the identity is noted as a member, or was about to be."""
 
-    def load_events(self, lead: str) -> list[Event]:
-        """Return every event of the lead that the log holds, in no particular order."""
-
-    def walk_ranking(self) -> Iterator[tuple[int, str]]:
-        """Yield (rank key, lead) from the highest key down, over all shards; may lag behind the newest writes."""
-
-    def walk_due(self, until: Millis) -> Iterator[str]:
-        """Yield the leads that are due by `until`, the longest due first; may lag behind the newest writes."""
-
-
-class LeadStore(LeadReader, Protocol):
-    """Reads and the two writes of the scoring path."""
-
-    def append_event(self, lead: str, event: Event) -> None:
-        """Put one event into the log, unless its message id is there already."""
-
-    def commit(self, commit: LeadCommit) -> None:
-        """Write the commit; raises KnownEventsError or VersionConflictError and then has written nothing."""
+    def remove_memberships(self, pseudonym: str, accounts: Sequence[str]) -> None:
+        """Remove the notes that the identity belongs to the accounts; removing one twice is harmless."""

@@ -1,230 +1,239 @@
-"""Applying events to leads: gather (lead, accounts, log if needed), decide (the core), act (one transaction).
+"""Applying events to leads: log them, gather, decide (the core), act (one conditional write or transaction).
 
-    SQS batch -> by lead -> load -> advance, score, alert policy -> commit --ok--> announce -> acknowledge
-                              ^                                       |
-                              +-- events known / someone else wrote --+
+    events by identity -> log them -> gather the lead -> advance, join, score, alert policy -> write --> announce
+                                         ^                                                       |
+                                         +--------- someone else wrote first, or settle ---------+
 
-Invariant: an event is acknowledged only after it is in the log, its lead's state contains it, and whatever it
-changed has been handed on. Repeating any step is harmless, because a state is a semilattice over a set of events.
+Invariant: an event is acknowledged only after it is in the log, its lead's state contains it, and whatever it changed
+has been handed on. A state is a semilattice over a set of events, so that any step may be repeated, and an event that
+is logged but not applied (a crash in between) is applied by its redelivery.
+
+What only repeats what is known is not written to a lead. So whoever replaced a known value, or took an identity from
+another lead, *settles* after the write: asks the log once more for what was left out meanwhile. A redelivery asks
+the whole log at once, as whoever came before may have died on any step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import batched
 
-from leadscore.core.alerting import AlertDecision, AlertMemory, Standing, decide_alert
-from leadscore.core.changes import Cause, Change, ChangeKind, change_id
-from leadscore.core.instants import format_instant, from_datetime
+from leadscore.core.identity import Identity, claimed_by, strength
+from leadscore.core.instants import from_datetime
 from leadscore.core.ruleset import Ruleset
-from leadscore.core.scoring import Score, score_state
-from leadscore.core.state import AccountState, State, advance, advance_account, touches
-from leadscore.usecases.ranking import rank_key
-from leadscore.usecases.records import (
-    Event,
-    KnownEventsError,
-    LeadCommit,
-    LeadReader,
-    LeadStore,
-    StoredAccount,
-    StoredLead,
-    VersionConflictError,
-)
-from leadscore.usecases.standing import describe_person, load_state, score_now, top_reasons
-
-# A DynamoDB transaction has at most 100 actions: these, the lead, and the accounts of its group events.
-EVENTS_PER_COMMIT = 49
-ATTEMPTS = 6
-
-
-class ContentionError(Exception):
-    """A lead was written by others on every attempt: its messages go back to the queue."""
-
-
-def lead_of(event: Event) -> str:
-    """Return the id of the lead that a normalised event belongs to: its user, else its visitor."""
-    return str(event.get("userId") or event["anonymousId"])
-
-
-def apply_events(
-    store: LeadStore, ruleset: Ruleset, lead: str, events: Iterable[Event], clock: Callable[[], datetime]
-) -> bool:
-    """Apply events of one lead, in any order, known ones included; return whether the lead is to be announced.
-
-    It is where these events made a change, and where one is pending and some event is known already: then whoever
-    made it may have died before handing it on. Raises ContentionError when other writers won every attempt.
-    """
-    distinct: dict[str, Event] = {}
-    for event in events:
-        distinct.setdefault(str(event["messageId"]), event)
-    touching = [event for event in distinct.values() if touches(ruleset, event)]
-    for event in distinct.values():
-        if not touches(ruleset, event):
-            store.append_event(lead, event)
-    chunks = batched(touching, EVENTS_PER_COMMIT, strict=False)
-    return any([_apply(store, ruleset, lead, chunk, clock) for chunk in chunks])  # noqa: C419  each must be applied
-
-
-def _apply(
-    store: LeadStore, ruleset: Ruleset, lead: str, events: Sequence[Event], clock: Callable[[], datetime]
-) -> bool:
-    redelivered = False
-    for _ in range(ATTEMPTS):
-        stored = store.load_lead(lead)
-        unannounced = redelivered and stored is not None and bool(stored.pending)
-        if not events:
-            return unannounced
-        commit = decide(gather(store, ruleset, lead, stored, events), clock())
-        try:
-            store.commit(commit)
-        except KnownEventsError as known:
-            redelivered = True
-            events = [event for event in events if event["messageId"] not in known.ids]
-        except VersionConflictError:
-            continue
-        else:
-            return unannounced or bool(commit.lead.pending)
-    raise ContentionError(f"a lead was written by others on each of {ATTEMPTS} attempts")
-
-
-def refresh_lead(store: LeadStore, ruleset: Ruleset, lead: str, clock: Callable[[], datetime]) -> bool:
-    """Bring a lead's stored standing up to now; return whether a change of it waits to be announced.
-
-    Raises ContentionError when other writers won every attempt.
-    """
-    for _ in range(ATTEMPTS):
-        stored = store.load_lead(lead)
-        if stored is None:
-            return False
-        commit = decide(gather(store, ruleset, lead, stored, ()), clock())
-        if replace(commit.lead, version=stored.version, pending=stored.pending) == stored:
-            return bool(stored.pending)
-        try:
-            store.commit(commit)
-        except VersionConflictError:
-            continue
-        return bool(stored.pending or commit.lead.pending)
-    raise ContentionError(f"a lead was written by others on each of {ATTEMPTS} attempts")
+from leadscore.core.state import State, is_ahead_of, says_the_same, touches
+from leadscore.usecases.accounts import apply_to_accounts, load_account_states
+from leadscore.usecases.deciding import Situation, decide, stands_as
+from leadscore.usecases.forest import walk_up
+from leadscore.usecases.gathering import Depth, Gathered, Lead, Members, former_owners, gather
+from leadscore.usecases.records import ConflictError, Event, Reader, Store, StoredIdentity
+from leadscore.usecases.retrying import Pause, attempts
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """All that a decision about one lead depends on, but the instant."""
+class Tools:
+    """What the scoring path works with; `pause` waits a jittered moment before the n-th retry."""
 
+    store: Store
     ruleset: Ruleset
-    lead: str
-    stored: StoredLead | None
-    state: State
-    events: Sequence[Event]
-    accounts: dict[str, StoredAccount]
+    clock: Callable[[], datetime]
+    pause: Pause
 
 
-def gather(
-    store: LeadReader, ruleset: Ruleset, lead: str, stored: StoredLead | None, events: Sequence[Event]
-) -> Gathered:
-    """Return the lead's state before `events`, and the accounts that it or they belong to."""
-    state = load_state(store, ruleset, stored)
-    named = {str(event["groupId"]) for event in events if event.get("groupId")}
-    if state.account is not None:
-        named.add(state.account)
-    return Gathered(ruleset, lead, stored, state, events, store.load_accounts(named) if named else {})
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is left to do: identities with changes to announce, and accounts whose leads must be told of new traits."""
+
+    pending: frozenset[Identity] = frozenset()
+    accounts: frozenset[str] = frozenset()
 
 
-def decide(gathered: Gathered, now: datetime) -> LeadCommit:
-    """Return everything to write: the lead's next state and standing, its account, the events, what to announce."""
-    ruleset, stored = gathered.ruleset, gathered.stored
-    state = advance(gathered.state, gathered.events)
-    held = _account_states(gathered)
-    grown = {name: advance_account(account, _of_account(gathered.events, name)) for name, account in held.items()}
-    score = score_now(state, grown.get(state.account or ""), now)
-    before = score_state(gathered.state, score.at, held.get(gathered.state.account or ""))
-    version = stored.version + 1 if stored is not None else 1
-    story = _Story(gathered, state, version, stored.memory if stored is not None else AlertMemory())
-    if stored is not None and stored.tier != before.tier:
-        cause: Cause = "time" if stored.ruleset == ruleset.version else "ruleset"
-        story.tell_step(cause, Standing(stored.tier, before.total), before)
-    story.tell_step("events", Standing(before.tier, before.total), score)
-    if before.converted_at is None and score.converted_at is not None:
-        story.tell_conversion(before, score)
-    due = score.next_change_at
-    lead = StoredLead(
-        lead=gathered.lead,
-        version=version,
-        state=state.to_json(),
-        ruleset=ruleset.version,
-        tier=score.tier,
-        rank_key=rank_key(score.ceiling),
-        memory=story.memory,
-        due=None if due is None else from_datetime(due),
-        pending=tuple(story.changes),
+def group_by_lead(reader: Reader, brought: Iterable[Identity]) -> list[list[Identity]]:
+    """Return the identities of each lead together, as far as they are joined by now; those of erased people are not in.
+
+    A hint that saves writes: nothing depends on whether it is still true.
+    """
+    leads: dict[Identity, list[Identity]] = {}
+    for identity, found in reader.load_identities(list(brought)).items():
+        root = found if found.owner is None else walk_up(reader, found.owner.owner)[-1]
+        if not root.erased:
+            leads.setdefault(root.identity, []).append(identity)
+    return list(leads.values())
+
+
+def apply_events(tools: Tools, members: Members) -> Outcome:
+    """Apply events by the identity that they are logged under, in any order, known ones included.
+
+    Raises ContentionError when other writers won every attempt.
+    """
+    logged = {identity: tools.store.put_events(identity, events) for identity, events in members.items()}
+    relevant = {identity: _relevant(tools.ruleset, log.events) for identity, log in logged.items()}
+    relevant = {identity: events for identity, events in relevant.items() if events}
+    if not relevant:
+        return Outcome()
+    known = any(log.known for log in logged.values())
+    changed = apply_to_accounts(tools.store, tools.ruleset, _all_events(relevant), tools.pause)
+    depth = Depth.ALL if known else Depth.NOTHING
+    pending, robbed = _write_leads(tools, relevant, depth, refreshing=known)
+    if robbed or known:
+        pending |= _settle_robbed(tools, relevant)
+    if known:
+        pending |= _still_pending(tools.store, relevant)
+    return Outcome(frozenset(pending), frozenset(name for name, new in changed.items() if new or known))
+
+
+def refresh(tools: Tools, identity: Identity, depth: Depth = Depth.NOTHING) -> Outcome:
+    """Bring a lead's stored standing up to now: what time, its account or the ruleset have changed.
+
+    With `Depth.ALL` its state becomes what the log says.
+    """
+    pending, _ = _write_leads(tools, {identity: ()}, depth, refreshing=True)
+    return Outcome(frozenset(pending | _still_pending(tools.store, {identity: ()})))
+
+
+def rebuild(tools: Tools, log: Members) -> Outcome:
+    """Make leads what the log says; `log` has all events of each identity, known to be about it.
+
+    Raises ContentionError when other writers won every attempt.
+    """
+    changed = apply_to_accounts(tools.store, tools.ruleset, _all_events(log), tools.pause)
+    claiming = {name: [e for e in events if claimed_by(e, tools.ruleset.identity)] for name, events in log.items()}
+    pending, _ = _write_leads(tools, claiming, Depth.ALL, refreshing=True)
+    pending |= _settle_robbed(tools, claiming) | _still_pending(tools.store, claiming)
+    return Outcome(frozenset(pending), frozenset(name for name, new in changed.items() if new))
+
+
+def _relevant(ruleset: Ruleset, events: Sequence[Event]) -> list[Event]:
+    return [event for event in events if touches(ruleset, event) or claimed_by(event, ruleset.identity)]
+
+
+def _all_events(members: Members) -> list[Event]:
+    return [event for events in members.values() for event in events]
+
+
+def _write_leads(
+    tools: Tools, members: Members, depth: Depth, *, refreshing: bool = False
+) -> tuple[set[Identity], bool]:
+    """Write every lead of `members`; return the identities with new changes, and whether some lead lost identities."""
+    waiting = dict(members)
+    tried: list[StoredIdentity] = []
+    pending: set[Identity] = set()
+    robbed = False
+    while waiting:
+        written, gathered = _write_lead(tools, waiting, depth, tried, refreshing=refreshing)
+        pending |= {one.identity for one in written if one.pending}
+        robbed |= bool(gathered.robbed)
+        depth = max(depth, gathered.depth)
+        if gathered.claims_left or (written and gathered.depth is not Depth.NOTHING):
+            continue
+        if written and not refreshing and _has_moved(gathered.lead):
+            # Whoever changed the new account's traits before this write found no member to refresh.
+            refreshing = True
+            continue
+        for member in gathered.members:
+            del waiting[member]
+    return pending | _written_after_all(tools.store, tried), robbed
+
+
+def _write_lead(
+    tools: Tools, waiting: Members, depth: Depth, tried: list[StoredIdentity], *, refreshing: bool
+) -> tuple[Sequence[StoredIdentity], Gathered]:
+    """Write the first lead of `waiting`; `tried` takes what met a conflict."""
+    for _ in attempts(tools.pause, "a lead"):
+        now = tools.clock()
+        written: Sequence[StoredIdentity] = ()
+        try:
+            gathered = gather(tools.store, tools.ruleset, waiting, from_datetime(now), depth)
+            written = _compose(tools, gathered, now, refreshing=refreshing)
+            if written:
+                tools.store.commit(written)
+        except ConflictError:
+            tried += written
+            continue
+        return written, gathered
+    raise AssertionError("the attempts end by themselves")
+
+
+def _written_after_all(reader: Reader, tried: Sequence[StoredIdentity]) -> set[Identity]:
+    """Return the identities whose changes were written although their write met a conflict.
+
+    A client that repeats a write whose answer got lost meets its own write.
+    """
+    changes = {change.id for one in tried for change in one.pending}
+    found = reader.load_identities({one.identity for one in tried if one.pending}) if changes else {}
+    return {name for name, one in found.items() if any(change.id in changes for change in one.pending)}
+
+
+def _compose(tools: Tools, gathered: Gathered, now: datetime, *, refreshing: bool) -> list[StoredIdentity]:
+    """Return all that is to be written, nothing where the events have said nothing new."""
+    lead = gathered.lead
+    linked = {name: replace(one, pending=()) for name, one in gathered.linked.items()}
+    if lead.root.erased:
+        return []
+    if not linked and not refreshing and _is_current(tools.ruleset, lead) and says_the_same(lead.before, lead.after):
+        return []
+    for one in (lead, *gathered.robbed):
+        root = linked.get(one.root.identity, one.root)
+        linked[root.identity] = _written_root(tools, gathered, replace(one, root=root), now)
+    if refreshing and not gathered.linked and _changes_nothing(lead, linked[lead.root.identity]):
+        return []
+    return [replace(one, version=one.version + 1) for one in linked.values()]
+
+
+def _has_moved(lead: Lead) -> bool:
+    """Return whether the lead belongs to an account that it was not yet stored with."""
+    account = lead.after.account
+    return account is not None and (lead.root.body is None or lead.root.body.account != account)
+
+
+def _is_current(ruleset: Ruleset, lead: Lead) -> bool:
+    return lead.root.body is None or lead.root.body.ruleset == ruleset.version
+
+
+def _written_root(tools: Tools, gathered: Gathered, lead: Lead, now: datetime) -> StoredIdentity:
+    root, main = lead.root, lead.root.identity == gathered.lead.root.identity
+    if root.body is None and says_the_same(lead.after, State.empty(tools.ruleset)):
+        return replace(root, pending=())
+    account = lead.after.account
+    if account is not None and account not in root.memberships:
+        tools.store.add_member(account, root.identity)
+        root = replace(root, memberships=(*root.memberships, account))
+    accounts = load_account_states(tools.store, tools.ruleset, [lead.before.account, account])
+    swallowed = gathered.swallowed if main else ()
+    situation = Situation(
+        ruleset=tools.ruleset,
+        root=root,
+        before=lead.before,
+        after=lead.after,
+        account_before=accounts.get(lead.before.account),
+        account_after=accounts.get(account),
+        swallowed=tuple(one.body for one in swallowed if one.body is not None),
+        cause="events" if main else "identity",
     )
-    accounts = [
-        StoredAccount(name, _account_version(gathered, name) + 1, grown[name].to_json())
-        for name in grown
-        if grown[name] is not held[name]
-    ]
-    return LeadCommit(lead, gathered.events, accounts)
+    body, changes = decide(situation, now)
+    return replace(root, body=body, pending=changes)
 
 
-class _Story:
-    """Collects the changes of one commit in their order, each judged by the alert policy with the memory so far."""
-
-    def __init__(self, gathered: Gathered, state: State, version: int, memory: AlertMemory) -> None:
-        self.changes: list[Change] = []
-        self.memory = memory
-        self._gathered = gathered
-        self._person = describe_person(gathered.lead, state)
-        self._version = version
-
-    def tell_step(self, cause: Cause, before: Standing, score: Score) -> None:
-        """Judge one step of the standing; it is a change where the tier differs."""
-        rules = self._gathered.ruleset
-        after = Standing(score.tier, score.total)
-        alert = decide_alert(rules.alerts, rules.tiers, self.memory, before, after, from_datetime(score.at))
-        if cause == "ruleset":
-            alert = AlertDecision(fires=False, reason="the ruleset changed, not the lead", memory=self.memory)
-        self.memory = alert.memory
-        if before.tier != after.tier:
-            self._tell("tier", cause, before, score, alert)
-
-    def tell_conversion(self, before: Score, score: Score) -> None:
-        """Record that the goal was reached."""
-        alert = AlertDecision(fires=False, reason="a conversion is no alert", memory=self.memory)
-        self._tell("conversion", "events", Standing(before.tier, before.total), score, alert)
-
-    def _tell(self, kind: ChangeKind, cause: Cause, before: Standing, score: Score, alert: AlertDecision) -> None:
-        lead = self._gathered.lead
-        change = Change(
-            id=change_id(lead, self._version, f"{kind} {cause}"),
-            kind=kind,
-            cause=cause,
-            at=format_instant(from_datetime(score.at)),
-            person=self._person,
-            tier=score.tier,
-            previous_tier=before.tier,
-            score=score.total,
-            previous_score=before.total,
-            groups=score.groups,
-            reasons=top_reasons(self._gathered.ruleset, score),
-            alert=alert.fires,
-            alert_reason=alert.reason,
-            ruleset=score.version,
-        )
-        self.changes.append(change)
+def _changes_nothing(lead: Lead, written: StoredIdentity) -> bool:
+    """Return whether a refreshed lead stands as it did."""
+    stored, body = lead.root.body, written.body
+    if stored is None or body is None:
+        return stored is body
+    if written.pending or written.memberships != lead.root.memberships or not stands_as(stored, body):
+        return False
+    return says_the_same(lead.before, lead.after) and not is_ahead_of(lead.before, lead.after)
 
 
-def _account_states(gathered: Gathered) -> dict[str, AccountState]:
-    named = {str(event["groupId"]) for event in gathered.events if event.get("groupId")}
-    empty = AccountState.empty(gathered.ruleset)
-    states = {name: AccountState.from_json(gathered.ruleset, a.state) for name, a in gathered.accounts.items()}
-    return {name: states.get(name, empty) for name in named | states.keys()}
+def _settle_robbed(tools: Tools, members: Members) -> set[Identity]:
+    """Ask the log of every lead that has lost an identity to these events; return those with changes to announce."""
+    pending: set[Identity] = set()
+    for former in sorted(former_owners(tools.store, tools.ruleset, members), key=strength):
+        pending |= refresh(tools, former, Depth.ALL).pending
+    return pending
 
 
-def _account_version(gathered: Gathered, account: str) -> int:
-    return gathered.accounts[account].version if account in gathered.accounts else 0
-
-
-def _of_account(events: Sequence[Event], account: str) -> list[Event]:
-    return [event for event in events if event["type"] == "group" and event.get("groupId") == account]
+def _still_pending(reader: Reader, members: Mapping[Identity, object]) -> set[Identity]:
+    """Return the identities on the way to the leads that have changes to announce, whoever made them."""
+    paths = [walk_up(reader, identity) for identity in members]
+    return {one.identity for path in paths for one in path if one.pending}

@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Literal
 
 from leadscore.core.changes import Person, Reason
 from leadscore.core.explaining import explain_score
-from leadscore.core.instants import to_datetime
+from leadscore.core.identity import Identity, display_id
+from leadscore.core.instants import from_datetime, to_datetime
 from leadscore.core.ruleset import Ruleset
 from leadscore.core.scoring import Score, score_state
-from leadscore.core.state import AccountState, StaleState, State, advance
-from leadscore.usecases.records import Event, LeadReader, StoredLead
+from leadscore.core.state import AccountState, State
+from leadscore.usecases.accounts import load_account_states
+from leadscore.usecases.forest import find_lead, load_log, load_state, load_tree
+from leadscore.usecases.records import Event, Reader, StoredIdentity
 
 RECENT_EVENTS = 50
 TOP_REASONS = 3
 
 
+# Whether an account's traits at a past instant are surely those, or were read from its leads' logs, which is as good
+# unless one of those has lost events, or are only the ones that have not changed since.
+AccountTraits = Literal["exact", "replayed", "newest known"]
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """The instant that a lead was asked for as of, and how well it is known.
+
+    `log_begins` is set where the instant is before that: of what is older only the stored state may still know.
+    """
+
+    at: str
+    log_begins: str | None
+    account_traits: AccountTraits
+
+
 @dataclass(frozen=True, slots=True)
 class LeadView:
-    """One lead as people read it. May contain personal data: do not log."""
+    """One lead as people read it; `as_of` is set where an instant was asked for. Personal data: do not log."""
 
     lead: str
+    identities: list[str]
     state: State
     score: Score
     events: list[Event]
+    as_of: AsOf | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Return the view as plain JSON types: traits, account, score with factors, explanation, recent events."""
+        """Return the view as plain JSON types: identities, traits, account, score, explanation, recent events."""
         return {
             "id": self.lead,
+            **({} if self.as_of is None else {"as_of": asdict(self.as_of)}),
+            "identities": self.identities,
             "traits": self.state.traits,
             "account": self.state.account,
             "score": self.score.to_dict(),
@@ -39,43 +64,38 @@ class LeadView:
         }
 
 
-def read_lead(reader: LeadReader, ruleset: Ruleset, lead: str, at: datetime) -> LeadView | None:
-    """Return one lead as of `at` with its newest events, or None where nothing is known of it."""
-    stored = reader.load_lead(lead)
-    log = reader.load_events(lead)
-    if stored is None and not log:
+def read_lead(reader: Reader, ruleset: Ruleset, text: str, now: datetime) -> LeadView | None:
+    """Return the lead that `text` names by any of its identities, or None where nothing is known of it."""
+    root = find_lead(reader, text)
+    if root is None or root.erased:
         return None
-    state = load_state(reader, ruleset, stored)
-    account = load_accounts(reader, ruleset, [state.account] if state.account else [])
-    score = score_now(state, account.get(state.account or ""), at)
-    newest = sorted(log, key=lambda event: (event["timestamp"], event["messageId"]), reverse=True)
-    return LeadView(lead, state, score, newest[:RECENT_EVENTS])
+    tree = load_tree(reader, root)
+    log = load_log(reader, tree)
+    state = load_state(reader, ruleset, root, from_datetime(now))
+    account = load_account_states(reader, ruleset, [state.account]).get(state.account)
+    return LeadView(
+        lead=display_id(root.identity),
+        identities=[one.identity for one in tree],
+        state=state,
+        score=score_now(state, account, now),
+        events=newest_events(log),
+    )
+
+
+def newest_events(log: Iterable[Event]) -> list[Event]:
+    """Return the newest events of a log, the newest first, as many as people read."""
+    return sorted(log, key=lambda event: (event["timestamp"], event["messageId"]), reverse=True)[:RECENT_EVENTS]
 
 
 def score_leads(
-    reader: LeadReader, ruleset: Ruleset, leads: Sequence[str], at: datetime
-) -> Iterator[tuple[StoredLead, State, Score]]:
-    """Yield each existing lead of up to 100 with its state and its score as of `at`."""
-    found = reader.load_leads(leads)
-    states = {lead: load_state(reader, ruleset, stored) for lead, stored in found.items()}
-    accounts = load_accounts(reader, ruleset, {state.account for state in states.values() if state.account})
-    for lead, state in states.items():
-        yield found[lead], state, score_now(state, accounts.get(state.account or ""), at)
-
-
-def load_state(reader: LeadReader, ruleset: Ruleset, stored: StoredLead | None) -> State:
-    """Return the stored state under `ruleset`, replayed from the log where it was made under other patterns."""
-    if stored is None:
-        return State.empty(ruleset)
-    try:
-        return State.from_json(ruleset, stored.state)
-    except StaleState:
-        return advance(State.empty(ruleset), reader.load_events(stored.lead))
-
-
-def load_accounts(reader: LeadReader, ruleset: Ruleset, names: Iterable[str]) -> dict[str, AccountState]:
-    """Return those of the named accounts that are known."""
-    return {name: AccountState.from_json(ruleset, stored.state) for name, stored in reader.load_accounts(names).items()}
+    reader: Reader, ruleset: Ruleset, leads: Collection[Identity], at: datetime
+) -> Iterator[tuple[StoredIdentity, State, Score]]:
+    """Yield each of the leads that is a root with its state and its score as of `at`."""
+    found = [one for one in reader.load_identities(leads).values() if one.body is not None]
+    states = [(one, load_state(reader, ruleset, one, from_datetime(at))) for one in found]
+    accounts = load_account_states(reader, ruleset, {state.account for _, state in states})
+    for one, state in states:
+        yield one, state, score_now(state, accounts.get(state.account), at)
 
 
 def score_now(state: State, account: AccountState | None, at: datetime) -> Score:

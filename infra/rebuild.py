@@ -1,0 +1,105 @@
+"""The state machine that rebuilds all leads: a segment of the table each, several at once, until all are done.
+
+    segments --> each: Rebuild --next--> done? --no--> Rebuild ...
+                                           +---yes--> what the segment came to
+
+What is left of a run that stopped is in its history: the last `next` of each segment is where a new run goes on.
+"""
+
+from __future__ import annotations
+
+import json
+
+from aws_cdk import Aws, Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.acknowledging import acknowledge
+from infra.alarms import alarm_above
+from infra.functions import LeadscoreFunction
+from infra.stages import Stage
+
+# What a call may take beyond its working time: the lead that it is at, and all that waits on other services.
+REBUILD_MARGIN = 180
+
+
+class RebuildMachine(Construct):
+    """A standard workflow; it may invoke the worker and nothing else."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: Stage,
+        worker: LeadscoreFunction,
+        alarm_action: cloudwatch.IAlarmAction,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
+        arn = worker.function.function_arn
+        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[arn]))
+        self.machine = sfn.StateMachine(
+            self,
+            "StateMachine",
+            definition_body=sfn.DefinitionBody.from_string(json.dumps(_definition(stage, Aws.PARTITION, arn))),
+            role=role,
+        )
+        acknowledge(
+            self.machine,
+            "SF1",
+            "Step Functions keeps the history of an execution for 90 days, and every call is in the worker's own log; "
+            "delivery of logs would need rights that have no resource-level form.",
+        )
+        acknowledge(
+            self.machine,
+            "SF2",
+            "One task that is repeated has no path to trace; sending traces would need rights that have no "
+            "resource-level form.",
+        )
+        alarm_above(
+            self,
+            "Failed",
+            metric=self.machine.metric_failed(period=Duration.minutes(5)),
+            threshold=0,
+            meaning="a rebuild of all leads stopped: `leadscore rebuild --all` goes on with it",
+            action=alarm_action,
+        )
+
+
+def _definition(stage: Stage, partition: str, worker: str) -> dict[str, object]:
+    rebuild = {
+        "Type": "Task",
+        "Resource": f"arn:{partition}:states:::lambda:invoke",
+        "Parameters": {"FunctionName": worker, "Payload.$": "$"},
+        # What was found stays in the history of the call: only how far it came is handed on.
+        "ResultSelector": {"next.$": "$.Payload.next"},
+        "OutputPath": "$.next",
+        "TimeoutSeconds": stage.rebuild_work_seconds + REBUILD_MARGIN + 60,
+        "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2, "BackoffRate": 2, "MaxAttempts": 6}],
+        "Next": "IsDone",
+    }
+    is_done = {
+        "Type": "Choice",
+        "Choices": [{"Variable": "$.done", "BooleanEquals": True, "Next": "Done"}],
+        "Default": "Rebuild",
+    }
+    return {
+        "Comment": "Rebuilds all leads from their logs",
+        "StartAt": "Segments",
+        "States": {
+            "Segments": {
+                "Type": "Map",
+                "ItemsPath": "$.segments",
+                "MaxConcurrency": stage.rebuild_concurrency,
+                "ItemProcessor": {
+                    "ProcessorConfig": {"Mode": "INLINE"},
+                    "StartAt": "Rebuild",
+                    "States": {"Rebuild": rebuild, "IsDone": is_done, "Done": {"Type": "Succeed"}},
+                },
+                "End": True,
+            }
+        },
+    }
