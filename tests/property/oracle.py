@@ -245,12 +245,12 @@ def canonical(value: Any) -> str:
 
 
 def newest_first(events: Iterable[Event], at: int) -> list[Occurrence]:
-    """The distinct events not after `at`; of copies that differ, the smallest by (time, canonical JSON)."""
+    """The distinct events not after `at`; of copies that differ, the largest by (time, canonical JSON)."""
     copies: dict[str, list[Event]] = {}
     for event in events:
         if instant(event["timestamp"]) <= at:
             copies.setdefault(event["messageId"], []).append(event)
-    chosen = [min(some, key=lambda e: (instant(e["timestamp"]), canonical(e))) for some in copies.values()]
+    chosen = [max(some, key=lambda e: (instant(e["timestamp"]), canonical(e))) for some in copies.values()]
     found = [Occurrence(instant(event["timestamp"]), event["messageId"], event) for event in chosen]
     return sorted(found, key=lambda o: (o.time, o.id), reverse=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -264,3 +265,9 @@ def test_stale_keys_clog_the_top_no_longer_than_it_takes_to_move_them() -> None:
             table.refresh(identity)
     assert reads[0] > 1_000
     assert reads[-1] < 300
+
+
+@pytest.mark.parametrize("ceiling", [0.0, 0.1, 53.2, 100.0, 469.46000000000004, -20.05, 1e6 + 0.1])
+def test_a_key_never_lies_below_what_it_bounds(ceiling: float) -> None:
+    assert Fraction(rank_key(ceiling) - rank_key(0.0), 100) >= Fraction(ceiling)
+    assert Fraction(rank_key(ceiling) - rank_key(0.0), 100) < Fraction(ceiling) + Fraction(1, 100)

@@ -462,16 +462,16 @@ def test_any_order_and_repetition_of_events_give_the_same_text() -> None:
     assert len(texts) == 1
 
 
-def test_of_unequal_copies_the_earliest_counts_then_the_first_as_json() -> None:
+def test_of_unequal_copies_the_newest_counts_then_the_last_as_json() -> None:
     ruleset = rules(READ + ", at_least: 5, measure: {sum: properties.minutes}")
     copies = [
-        {**did("2026-03-02", "Read", minutes=9), "messageId": "one"},
-        {**did("2026-03-01", "Read", minutes=7), "messageId": "one"},
-        {**did("2026-03-01", "Read", minutes=3), "messageId": "one"},
+        {**did("2026-03-01", "Read", minutes=9), "messageId": "one"},
+        {**did("2026-03-02", "Read", minutes=7), "messageId": "one"},
+        {**did("2026-03-02", "Read", minutes=3), "messageId": "one"},
     ]
     for order in permutations(copies):
-        assert score(ruleset, list(order), "2026-03-05").total == 0
-        assert score(ruleset, [copy for copy in order if copy is not copies[2]], "2026-03-05").total == 16
+        assert score(ruleset, list(order), "2026-03-05").total == 16
+        assert score(ruleset, [copy for copy in order if copy is not copies[1]], "2026-03-05").total == 0
 
 
 def test_a_state_is_not_scored_before_what_it_has_seen() -> None:

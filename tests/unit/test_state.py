@@ -366,3 +366,22 @@ def test_a_state_is_compact_json() -> None:
     text = state_of([visited("2026-03-01", "/"), said("2026-03-01", title="CEO")], rules(VISITS, TITLE)).to_json()
     assert json.loads(text).keys() == {"o", "t", "v"}
     assert text.startswith('{"o":{"visits":[[1772323200000,"/ 2026-03-01"]]},"t":{"title":[1772323200000,')
+
+
+@pytest.mark.parametrize("criterion", ["visits", "calls", "features", "minutes"])
+def test_a_copy_of_another_time_counts_once_whatever_the_order_and_the_batches(criterion: str) -> None:
+    """As when a device's event comes again as its user's: the same message id, another moment."""
+    events = {
+        "visits": [visited(f"2026-03-0{day}", "/") for day in (1, 3, 5, 6)],
+        "calls": [did(f"2026-03-0{day}", "Called") for day in (1, 3, 5, 6)],
+        "features": [did(f"2026-03-0{day}", "Used", feature=str(day)) for day in (1, 3, 5, 6)],
+        "minutes": [did(f"2026-03-0{day}", "Read", minutes=31) for day in (1, 3, 5, 6)],
+    }[criterion]
+    again = [
+        events[0] | {"timestamp": "2026-03-04T00:00:00.000Z"},
+        events[2] | {"timestamp": "2026-03-02T00:00:00.000Z"},
+    ]
+    wanted = state_of([events[1], again[0], events[2], events[3]]).to_json()
+    for order in permutations([*events, *again]):
+        assert state_of(list(order)).to_json() == wanted
+        assert merge(state_of(list(order[:3])), state_of(list(order[3:]))).to_json() == wanted

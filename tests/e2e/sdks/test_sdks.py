@@ -57,14 +57,8 @@ SDKS = [
     *PAGES,
 ]
 every_sdk = pytest.mark.parametrize("sdk", SDKS, ids=lambda sdk: sdk.package)
-# What it sends again has the visitor's user, whom it learnt meanwhile, so it is logged beside the first copy.
-TWICE = pytest.mark.xfail(
-    reason="a copy under another identity counts beside the first", raises=AssertionError, strict=True
-)
 RETRIES = [
-    pytest.param(
-        sdk, scenario, id=f"{scenario.name}-{sdk.package}", marks=[TWICE] * ((sdk, scenario) == (SEGMENT_PAGE, LOST))
-    )
+    pytest.param(sdk, scenario, id=f"{scenario.name}-{sdk.package}")
     for sdk in SDKS
     for scenario in (THROTTLED, UNAVAILABLE, LOST)
 ]

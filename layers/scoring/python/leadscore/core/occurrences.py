@@ -20,7 +20,7 @@ _LONGEST_MARK_BYTES = 64
 
 
 class Occurrence(NamedTuple):
-    """One event that matched a criterion, ordered by (event time, message id).
+    """One event that matched a criterion, ordered by (event time, message id); of copies of one event the newest.
 
     `mark` is what the criterion's measure reads of it: a value's key for `distinct`, a number for `sum`, else None.
     """
@@ -84,6 +84,7 @@ def measured(criterion: Criterion, occurrences: Kept) -> float:
 
 def _trim(criterion: Criterion, occurrences: Kept) -> Kept:
     """Return those of `occurrences`, which are in ascending order, that can still matter."""
+    occurrences = _newest_copies(occurrences)
     measure = criterion.measure
     if measure is None or criterion.at_least is None:
         return occurrences[-criterion.limit :]
@@ -93,6 +94,15 @@ def _trim(criterion: Criterion, occurrences: Kept) -> Kept:
     if measure.kind == "count":
         return occurrences[-most:]
     return _newest_of_each(measure, occurrences, most)
+
+
+def _newest_copies(occurrences: Kept) -> Kept:
+    """Return each event once, as its newest copy: a device's event may come again as its user's, of another time.
+
+    The newest and not the first: which of two copies is dropped must not depend on what was dropped before.
+    """
+    newest = {occurrence.event: occurrence for occurrence in occurrences}
+    return occurrences if len(newest) == len(occurrences) else tuple(sorted(newest.values()))
 
 
 def _newest_that_reach(goal: float, occurrences: Kept) -> Kept:

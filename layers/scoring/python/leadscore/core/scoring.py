@@ -182,13 +182,13 @@ def score_events(ruleset: Ruleset, events: Iterable[Event], at: datetime) -> Sco
 
 
 def _distinct(events: Iterable[Event], until: Millis) -> list[Event]:
-    """Return the events up to `until`, one per message id; of unequal copies the earliest, then the first as JSON."""
+    """Return the events up to `until`, one per message id; of unequal copies the newest, then the last as JSON."""
     distinct: dict[object, Event] = {}
     for event in events:
         if parse_instant(str(event["timestamp"])) > until:
             continue
         known = distinct.setdefault(event["messageId"], event)
-        if known is not event and _copy_order(event) < _copy_order(known):
+        if known is not event and _copy_order(event) > _copy_order(known):
             distinct[event["messageId"]] = event
     return list(distinct.values())
 

@@ -5,7 +5,6 @@ Pure: everything it depends on was gathered before, and the instant is handed in
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -72,7 +71,9 @@ def decide(situation: Situation, now: datetime) -> tuple[LeadBody, tuple[Change,
 
 def rank_key(ceiling: float) -> int:
     """Return the index key of a score's ceiling: whole hundredths, rounded up, never negative."""
-    return max(0, math.ceil(ceiling * KEYS_PER_POINT) + _KEY_SHIFT)
+    # In whole numbers: a float product may round below the ceiling.
+    over, under = ceiling.as_integer_ratio()
+    return max(0, -(-over * KEYS_PER_POINT // under) + _KEY_SHIFT)
 
 
 def highest_score(key: int) -> float:

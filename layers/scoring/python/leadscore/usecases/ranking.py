@@ -114,7 +114,8 @@ def rank_leads(reader: Reader, ruleset: Ruleset, query: LeadsQuery, now: datetim
     """
     at = query.cursor.at if query.cursor is not None else from_datetime(now)
     page = _Making(ruleset, query, at, patience)
-    for leads in page.chunks(page.walk_members(reader) if query.account is not None else page.walk_ranking(reader)):
+    members = None if query.account is None else (lead for _, lead in reader.walk_members(query.account))
+    for leads in page.chunks(page.walk_ranking(reader) if members is None else members):
         for root, state, score in score_leads(reader, ruleset, leads, to_datetime(at)):
             page.place(root, state, score)
     return page.finish()
@@ -170,11 +171,6 @@ class _Making:
             if not (self._is_surely_elsewhere(entry) or entry.identity in met):
                 met.add(entry.identity)
                 yield entry.identity
-
-    def walk_members(self, reader: Reader) -> Iterator[Identity]:
-        """Yield all that were ever in the account."""
-        for _, identity in reader.walk_members(str(self._query.account)):
-            yield identity
 
     def chunks(self, leads: Iterator[Identity]) -> Iterator[list[Identity]]:
         """Yield the leads in chunks as large as is surely needed, else small at first."""
