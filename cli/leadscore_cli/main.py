@@ -30,6 +30,7 @@ from leadscore_cli.log_lines import LogLine, follow_log, read_log
 from leadscore_cli.options import JsonOption, StageOption
 from leadscore_cli.outputs import OUTPUTS_FILE
 from leadscore_cli.project import find_project, local_state
+from leadscore_cli.redrive import redrive
 from leadscore_cli.remote_stage import deploy_stage
 from leadscore_cli.tables import first_steps, lead_card, lead_view, outputs_list
 from leadscore_cli.target import Target, target_of_project
@@ -49,6 +50,7 @@ app.command()(leads)
 app.command()(cost)
 app.command()(verify)
 app.command()(rebuild)
+app.command()(redrive)
 
 
 class EventType(StrEnum):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_stepfunctions import SFNClient
 
@@ -89,6 +90,15 @@ class Target:
     def ssm(self) -> Iterator[SSMClient]:
         """Give a Parameter Store client."""
         client = self.session.client("ssm", endpoint_url=self.endpoint_url, config=self._config)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    @contextmanager
+    def sqs(self) -> Iterator[SQSClient]:
+        """Give an SQS client."""
+        client = self.session.client("sqs", endpoint_url=self.endpoint_url, config=self._config)
         try:
             yield client
         finally:
