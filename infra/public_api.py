@@ -23,6 +23,7 @@ from infra.acknowledging import acknowledge
 from infra.alarms import alarm_above
 from infra.lifetimes import log_group
 from infra.stages import Stage
+from leadscore.security_headers import SECURITY_HEADERS
 
 API_STAGE, BEACON_STAGE = "v1", "beacon"
 SENDING_PATHS = (
@@ -41,12 +42,6 @@ _ALLOWED_HEADERS = (
     "authorization,content-type,anonymousid,sentat,x-retry-count,x-write-key,rsa-recovered,rsa-retry-attempt,"
     "rsa-retry-reason,rsa-since-first-attempt,rsa-since-last-attempt"
 )
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Strict-Transport-Security": "max-age=31536000",
-    "Referrer-Policy": "no-referrer",
-}
 # What a usage plan allows all readers together; requests are signed besides.
 _READER_REQUESTS_PER_SECOND, _READER_BURST, _READER_REQUESTS_A_DAY = 20, 40, 100_000
 _PREFLIGHT_SECONDS = 7200
@@ -211,7 +206,7 @@ class PublicApi(Construct):
 
     def _add_gateway_error(self, error: GatewayError) -> None:
         headers = {
-            **_SECURITY_HEADERS,
+            **SECURITY_HEADERS,
             "Cache-Control": "no-store",
             "Access-Control-Allow-Origin": "*",
             "Access-Control-Expose-Headers": "Retry-After",
@@ -281,7 +276,7 @@ def _add_signed_method(
 def _add_preflight(resource: apigateway.Resource, verbs: Sequence[str]) -> None:
     """Answer a browser's OPTIONS from the gateway alone."""
     headers = {
-        **_SECURITY_HEADERS,
+        **SECURITY_HEADERS,
         "Access-Control-Allow-Origin": "*",
         "Access-Control-Allow-Methods": ",".join((*verbs, "OPTIONS")),
         "Access-Control-Allow-Headers": _ALLOWED_HEADERS,

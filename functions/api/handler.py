@@ -26,6 +26,7 @@ from leadscore.adapters.parameters import CachedParameter, published_values
 from leadscore.adapters.queues import QueueError, SqsQueue
 from leadscore.adapters.settings import ApiSettings
 from leadscore.core.identity import Identity
+from leadscore.security_headers import SECURITY_HEADERS
 from leadscore.usecases.exporting import export_lead
 from leadscore.usecases.lead_queries import LeadQuery, UnknownRulesetError, find_ruleset, parse_lead_query
 from leadscore.usecases.queries import InvalidQueryError, parse_format, parse_leads_query
@@ -33,6 +34,8 @@ from leadscore.usecases.ranking import Page, TooManyLeadsError, move_in_passing,
 from leadscore.usecases.recalling import recall_lead
 from leadscore.usecases.spreadsheet import write_csv
 from leadscore.usecases.standing import read_lead
+
+_HEADERS = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
 
 settings = ApiSettings.from_env()
 logger = Logger()
@@ -84,7 +87,7 @@ def get_export(lead: str) -> Response[str]:
     page = export_lead(reader, ruleset.value(), unquote(lead), utc_now(), cursor)
     if page is None:
         return _answer(HTTPStatus.NOT_FOUND, {"code": "unknown_lead", "message": "no such lead"})
-    return Response(HTTPStatus.OK, "application/x-ndjson", page, headers={"Cache-Control": "no-store"})
+    return Response(HTTPStatus.OK, "application/x-ndjson", page, headers=_HEADERS)
 
 
 @app.exception_handler(InvalidQueryError)  # type: ignore[untyped-decorator]
@@ -116,11 +119,11 @@ def report_failure(_error: Exception) -> Response[str]:
 
 
 def _answer(status: HTTPStatus, content: dict[str, object]) -> Response[str]:
-    return Response(status, "application/json", json.dumps(content), headers={"Cache-Control": "no-store"})
+    return Response(status, "application/json", json.dumps(content), headers=_HEADERS)
 
 
 def _answer_csv(page: Page) -> Response[str]:
-    headers = {"Cache-Control": "no-store", **({"Next-Cursor": page.next_cursor} if page.next_cursor else {})}
+    headers = {**_HEADERS, **({"Next-Cursor": page.next_cursor} if page.next_cursor else {})}
     return Response(HTTPStatus.OK, "text/csv; charset=utf-8", write_csv(page.to_rows()), headers=headers)
 
 

@@ -24,9 +24,12 @@ from leadscore.adapters.erasing import DynamoGraves
 from leadscore.adapters.queues import SqsQueue
 from leadscore.adapters.settings import EraseSettings
 from leadscore.core.instants import from_datetime
+from leadscore.security_headers import SECURITY_HEADERS
 from leadscore.usecases.erasing import erase_lead
 from leadscore.usecases.records import Grave
 from leadscore.usecases.retrying import ContentionError
+
+_HEADERS = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
 
 settings = EraseSettings.from_env()
 logger = Logger()
@@ -72,7 +75,7 @@ def report_failure(_error: Exception) -> Response[str]:
 
 
 def _answer(status: HTTPStatus, content: dict[str, object]) -> Response[str]:
-    return Response(status, "application/json", json.dumps(content), headers={"Cache-Control": "no-store"})
+    return Response(status, "application/json", json.dumps(content), headers=_HEADERS)
 
 
 @logger.inject_lambda_context

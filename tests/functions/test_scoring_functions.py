@@ -16,6 +16,7 @@ from moto import mock_aws
 
 from leadscore import parse_ruleset
 from leadscore.adapters.settings import MissingSettingError
+from leadscore.security_headers import SECURITY_HEADERS
 from tests.contract.leads_table import TABLE, create_leads_table
 from tests.functions.deployed import Context, import_function
 from tests.functions.envelopes import proxy_event
@@ -169,6 +170,8 @@ def test_reads_answer_the_list_and_the_lead(account: Account) -> None:
     api = account.function("api")
     status, page = get(api, "/leads", tier="hot", limit="5")
     assert (status, page["next_cursor"]) == (200, None)
+    answer = api.handler(proxy_event("/leads/grace", None, query={}, method="GET"), Context())
+    assert answer["multiValueHeaders"].items() >= {name: [value] for name, value in SECURITY_HEADERS.items()}.items()
     [row] = page["leads"]
     assert (row["id"], row["name"], row["company"], row["score"]) == ("grace", "Grace Hopper", "Acme", 53.0)
     assert [reason["points"] for reason in row["reasons"]] == [20.0, 15.0, 10.0]

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from leadscore.ingest.responses import SECURITY_HEADERS
+from leadscore.security_headers import SECURITY_HEADERS
 from tests.infra.synthesized import Assembly
 
 MUST_HAVE = {

@@ -10,7 +10,7 @@ import pytest
 
 from infra.stages import Stage
 from leadscore.adapters import settings
-from leadscore.ingest.responses import SECURITY_HEADERS
+from leadscore.security_headers import SECURITY_HEADERS
 from tests.infra.synthesized import STACKS, Assembly, as_list
 
 POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}

@@ -12,10 +12,10 @@ from typing import TypedDict
 
 from leadscore.ingest.refusals import RequestRefusedError
 from leadscore.ingest.sdk_documents import Document
+from leadscore.security_headers import SECURITY_HEADERS
 from leadscore.usecases.ingesting import Receipt
 
-# What keeps a browser from making more of an answer than JSON; the gateway gives the same with its own.
-SECURITY_HEADERS = {
+_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Strict-Transport-Security": "max-age=31536000",
