@@ -115,7 +115,7 @@ def _all_events(members: Members) -> list[Event]:
 def _write_leads(
     tools: Tools, members: Members, depth: Depth, *, refreshing: bool = False
 ) -> tuple[set[Identity], bool]:
-    """Write every lead of `members`; return the identities with new changes, and whether some lead lost identities."""
+    """Write every lead of `members`; return the identities with new changes, and whether some lead may be robbed."""
     waiting = dict(members)
     tried: list[StoredIdentity] = []
     pending: set[Identity] = set()
@@ -133,7 +133,7 @@ def _write_leads(
             continue
         for member in gathered.members:
             del waiting[member]
-    return pending | _written_after_all(tools.store, tried), robbed
+    return pending | _written_after_all(tools.store, tried), robbed or bool(tried)
 
 
 def _write_lead(
@@ -142,14 +142,18 @@ def _write_lead(
     """Write the first lead of `waiting`; `tried` takes what met a conflict."""
     for _ in attempts(tools.pause, "a lead"):
         now = tools.clock()
-        written: Sequence[StoredIdentity] = ()
         try:
             gathered = gather(tools.store, tools.ruleset, waiting, from_datetime(now), depth)
             written = _compose(tools, gathered, now, refreshing=refreshing)
+        except ConflictError:
+            continue
+        try:
             if written:
                 tools.store.commit(written)
         except ConflictError:
+            # It may have been written after all, and then it is to be settled as if there had been no conflict.
             tried += written
+            depth = max(depth, gathered.depth)
             continue
         return written, gathered
     raise AssertionError("the attempts end by themselves")
