@@ -1,6 +1,7 @@
 """score: an SQS batch of events becomes leads' new states, and what changed is handed to the `changes` queue.
 
-Trigger: the `events` queue (messages of `ingest`, and EventBridge envelopes from the bus rule).
+Trigger: the `events` queue: messages of `ingest`, envelopes of the bus rule, leads to refresh (from `cool` and `api`),
+accounts whose leads are to be told of new traits, and what an erasure has left to sweep up.
 Result: the message ids to try again. A message that cannot be read, or whose lead fails, is one of them: after the
 queue's own number of receives it lies in the DLQ, with its reason in this function's log. Its neighbours are done.
 """
