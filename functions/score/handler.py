@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger, Metrics, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
 
 from leadscore import parse_ruleset
 from leadscore.adapters.clients import dynamodb_client, sqs_client, ssm_client
@@ -21,7 +22,7 @@ from leadscore.adapters.parameters import CachedParameter
 from leadscore.adapters.queues import SqsFifoQueue, SqsQueue
 from leadscore.adapters.settings import ScoreSettings
 from leadscore.mappings import parse_mappings
-from leadscore.usecases.batches import Queues, score_batch
+from leadscore.usecases.batches import Queues, count_repeats, score_batch
 from leadscore.usecases.scoring import Tools
 
 settings = ScoreSettings.from_env()
@@ -64,4 +65,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, list[dict[str,
         logger.error(failure.reason, code=failure.code, message_ids=failure.messages, exc_info=failure.error)
     metrics.add_metric("EventsScored", "Count", outcome.scored)
     metrics.add_metric("EventsFailed", "Count", len(outcome.retry))
+    for source, count in count_repeats(event["Records"], outcome).items():
+        with single_metric("EventsRepeated", MetricUnit.Count, count) as repeats:
+            repeats.add_dimension("service", metrics.service)
+            repeats.add_dimension("source", source)
     return {"batchItemFailures": [{"itemIdentifier": message} for message in outcome.retry]}

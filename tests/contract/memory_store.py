@@ -59,10 +59,10 @@ class MemoryStore:
         yield from ((name, name) for name in sorted(self.members.get(account, ())) if name > after)
 
     def put_events(self, identity: Identity, events: Sequence[Event]) -> Logged:
-        held, known = self.log.setdefault(identity, {}), False
+        held = self.log.setdefault(identity, {})
         distinct = {str(event["messageId"]): event for event in reversed(events)}
+        known = frozenset(name for name in distinct if name in held)
         for name, event in distinct.items():
-            known |= name in held
             held.setdefault(name, event)
         return Logged([held[name] for name in distinct], known)
 

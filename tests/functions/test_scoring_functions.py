@@ -148,6 +148,23 @@ def test_an_alert_that_is_refused_stays_pending(account: Account, capsys: pytest
     assert len(account.take(account.inbox)) == 1
 
 
+def test_events_that_were_sent_twice_are_counted_by_their_source(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def received(again: str, *, times: int) -> list[dict[str, object]]:
+        attributes = {"ApproximateReceiveCount": str(times)}
+        return [{**one, "messageId": f"{again}-{one['messageId']}", "attributes": attributes} for one in hot_records()]
+
+    score = account.function("score")
+    score.handler({"Records": received("first", times=1)}, Context())
+    score.handler({"Records": received("redelivered", times=2)}, Context())
+    assert "EventsRepeated" not in capsys.readouterr().out
+    score.handler({"Records": received("sent-again", times=1)}, Context())
+    [counted] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "EventsRepeated" in line]
+    assert (counted["EventsRepeated"], counted["service"], counted["source"]) == ([3.0], "score", "web")
+    assert counted["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service", "source"]]
+
+
 def test_poison_is_logged_with_its_reason_and_no_content(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     poison = {"messageId": "sqs-9", "body": '{"event": {"email": "secret@acme.example"}}'}
     answer = account.function("score").handler({"Records": [poison, *hot_records()]}, Context())

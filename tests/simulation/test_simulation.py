@@ -47,11 +47,11 @@ def commit_whatever_the_version(store: MemoryStore, written: Sequence[StoredIden
 
 def put_and_skip_what_is_known(store: MemoryStore, identity: str, events: Sequence[Any]) -> Logged:
     logged = PUT_EVENTS(store, identity, events)
-    return Logged([] if logged.known else logged.events, known=False)
+    return Logged([] if logged.known else logged.events, known=frozenset())
 
 
 def put_and_tell_nobody(store: MemoryStore, identity: str, events: Sequence[Any]) -> Logged:
-    return PUT_EVENTS(store, identity, events)._replace(known=False)
+    return PUT_EVENTS(store, identity, events)._replace(known=frozenset())
 
 
 def hand_on_or_forget(queues: batches.Queues, done: scoring.Outcome) -> None:

@@ -140,7 +140,7 @@ class SimulatedStore:
     def put_events(self, identity: str, events: Sequence[Event]) -> Logged:
         """Each event is a call of its own: some may be in the log when another fails."""
         puts = [self._world.call(partial(self.held.put_events, identity, [event])) for event in events]
-        return Logged([event for put in puts for event in put.events], any(put.known for put in puts))
+        return Logged([event for put in puts for event in put.events], frozenset().union(*(put.known for put in puts)))
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.held, name)

@@ -292,7 +292,7 @@ class PendingTable:
 
 
 def _logged(put: Sequence[tuple[Event, bool]]) -> Logged:
-    return Logged([event for event, _ in put], known=any(known for _, known in put))
+    return Logged([event for event, _ in put], frozenset(str(event["messageId"]) for event, known in put if known))
 
 
 def _is_conflict(error: ClientError) -> bool:

@@ -9,11 +9,12 @@ Invariant: a message id is missing from `retry` only if its event is in the log,
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from leadscore.core.identity import Identity, identities
 from leadscore.normalising import (
@@ -64,6 +65,7 @@ class BatchOutcome:
     """What became of a batch."""
 
     scored: int = 0
+    repeated: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -120,7 +122,9 @@ def score_batch(
     brought = _read_records(records, mappings, outcome)
     for lead in _by_lead(tools, brought, outcome):
         with outcome.attempting(tuple(lead), "a lead was not scored"):
-            hand_on(queues, _score_lead(tools, lead))
+            done = _score_lead(tools, lead)
+            hand_on(queues, done)
+            outcome.repeated += [m for m, (_, one) in lead.items() if _message_id(one) in done.repeated]
     for message, one in brought.items():
         if isinstance(one, Spread):
             with outcome.attempting((message,), "an account's leads were not told"):
@@ -130,6 +134,16 @@ def score_batch(
                 _sweep(tools.store, graves, queues.events, one)
     outcome.scored = len(brought.keys() - outcome.retry)
     return outcome
+
+
+def count_repeats(records: Iterable[Mapping[str, Any]], outcome: BatchOutcome) -> Counter[str]:
+    """Return by source how many of the records brought an event that the log held before.
+
+    What SQS delivers again is not counted: nobody sent it twice.
+    """
+    repeats = [record for record in records if record["messageId"] in outcome.repeated]
+    fresh = [record for record in repeats if record["attributes"]["ApproximateReceiveCount"] == "1"]
+    return Counter(str(json.loads(record["body"])["source"]) for record in fresh)
 
 
 def read_message(body: str, mappings: Mappings | None = None) -> Message | None:
@@ -217,8 +231,12 @@ def _score_lead(tools: Tools, lead: About) -> Outcome:
             events.setdefault(identity, []).append(one)
     done = apply_events(tools, events) if events else Outcome()
     for identity in outdated:
-        done = Outcome(done.pending | refresh(tools, identity).pending, done.accounts)
+        done = replace(done, pending=done.pending | refresh(tools, identity).pending)
     return done
+
+
+def _message_id(one: Event | Refresh) -> object:
+    return None if isinstance(one, Refresh) else one["messageId"]
 
 
 def hand_on(queues: Queues, done: Outcome) -> None:

@@ -80,10 +80,10 @@ class Ranked(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """Events as the log holds them, and whether any was there before."""
+    """Events as the log holds them, and the message ids of those that were there before."""
 
     events: list[Event]
-    known: bool
+    known: frozenset[str]
 
 
 class Grave(NamedTuple):

@@ -43,10 +43,14 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is left to do: identities with changes to announce, and accounts whose leads must be told of new traits."""
+    """What is left to do: identities with changes to announce, and accounts whose leads must be told of new traits.
+
+    `repeated` are the message ids that the log held before.
+    """
 
     pending: frozenset[Identity] = frozenset()
     accounts: frozenset[str] = frozenset()
+    repeated: frozenset[str] = frozenset()
 
 
 def group_by_lead(reader: Reader, brought: Iterable[Identity]) -> list[list[Identity]]:
@@ -68,11 +72,12 @@ def apply_events(tools: Tools, members: Members) -> Outcome:
     Raises ContentionError when other writers won every attempt.
     """
     logged = {identity: tools.store.put_events(identity, events) for identity, events in members.items()}
+    repeated = frozenset(message for log in logged.values() for message in log.known)
     relevant = {identity: _relevant(tools.ruleset, log.events) for identity, log in logged.items()}
     relevant = {identity: events for identity, events in relevant.items() if events}
     if not relevant:
-        return Outcome()
-    known = any(log.known for log in logged.values())
+        return Outcome(repeated=repeated)
+    known = bool(repeated)
     changed = apply_to_accounts(tools.store, tools.ruleset, _all_events(relevant), tools.pause)
     depth = Depth.ALL if known else Depth.NOTHING
     pending, robbed = _write_leads(tools, relevant, depth, refreshing=known)
@@ -80,7 +85,7 @@ def apply_events(tools: Tools, members: Members) -> Outcome:
         pending |= _settle_robbed(tools, relevant)
     if known:
         pending |= _still_pending(tools.store, relevant)
-    return Outcome(frozenset(pending), frozenset(name for name, new in changed.items() if new or known))
+    return Outcome(frozenset(pending), frozenset(name for name, new in changed.items() if new or known), repeated)
 
 
 def refresh(tools: Tools, identity: Identity, depth: Depth = Depth.NOTHING) -> Outcome:
