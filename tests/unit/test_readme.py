@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -21,6 +23,7 @@ from leadscore_cli.sample_traffic import Fact, worked_example
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = (ROOT / "functions" / "ingest" / "SDKS.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [line.partition("#")[0].split() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
 
@@ -42,6 +45,26 @@ def test_sdk_example_sends_one_event_to_the_named_host(monkeypatch: pytest.Monke
     [call] = sent
     assert "https://YOUR_API_HOST" in str(call)
     assert "Trial Started" in str(call)
+
+
+@pytest.mark.parametrize(("package", "block"), [("segment", 0), ("rudderstack", 1)])
+def test_python_pages_send_to_the_named_host(package: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, object]] = []
+    monkeypatch.setattr(
+        f"{package}.analytics.consumer.post", lambda *args, **kwargs: sent.append({"to": args, **kwargs})
+    )
+    analytics: Any = import_module(f"{package}.analytics")
+    monkeypatch.setattr(analytics, "default_client", None)
+    exec(compile(re.findall(r"```python\n(.*?)```", PAGES, flags=re.DOTALL)[block], "SDKS", "exec"), {})
+    analytics.shutdown()
+    assert "https://YOUR_API_HOST" in str(sent)
+    assert "Trial Started" in str(sent)
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\| `\S+` \| `(.*)` \|$", README, flags=re.MULTILINE))
+def test_the_line_of_the_table_is_on_its_page(line: str) -> None:
+    page = PAGES.replace('"YOUR_WRITE_KEY"', "KEY").replace('"https://YOUR_API_HOST"', "HOST")
+    assert line in page.replace('host + "/v1', 'HOST + "/v1').replace("KEY, host,", "KEY, HOST,")
 
 
 def test_bus_example_is_accepted_by_a_bus() -> None:
