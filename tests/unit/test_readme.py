@@ -23,7 +23,7 @@ from leadscore_cli.sample_traffic import Fact, worked_example
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = (ROOT / "functions" / "ingest" / "SDKS.md").read_text(encoding="utf-8")
+PAGES = (ROOT / "layers" / "scoring" / "SDKS.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [line.partition("#")[0].split() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
 
