@@ -174,7 +174,7 @@ class Population:
 
     def query(self, **request: Any) -> dict[str, Any]:
         """Answer a page of one shard of the ranking as DynamoDB does: up to the limit or a megabyte."""
-        shard, wanted = request["ExpressionAttributeValues"][":shard"], request["ProjectionExpression"].split(", ")
+        shard, wanted = request["ExpressionAttributeValues"][":partition"], request["ProjectionExpression"].split(", ")
         after = request.get("ExclusiveStartKey", {"rank_key": {"S": ""}})["rank_key"]["S"]
         entries = self._index[shard["S"]]
         items: list[Item] = []

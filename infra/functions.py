@@ -110,21 +110,32 @@ class LeadscoreFunction(Construct):
             action=alarm_action,
         )
 
-    def consume(self, queue_arn: str, stage: Stage) -> None:
+    def consume(self, queue_arn: str, stage: Stage, *, fifo: bool = False) -> None:
         """Take batches from a queue; a message that fails comes back alone, without its batch neighbours."""
+        self._let_consume(queue_arn)
+        self.function.add_event_source_mapping(
+            "Queue",
+            event_source_arn=queue_arn,
+            # Of a FIFO queue Lambda takes ten at a time at most, and waits for none.
+            batch_size=min(stage.batch_size, 10) if fifo else stage.batch_size,
+            max_batching_window=Duration.seconds(stage.batch_window) if stage.batch_window and not fifo else None,
+            max_concurrency=stage.max_concurrency,
+            report_batch_item_failures=True,
+        )
+
+    def consume_one_by_one(self, construct_id: str, queue_arn: str) -> None:
+        """Take the messages of a FIFO queue singly, of each group one after the other."""
+        self._let_consume(queue_arn)
+        self.function.add_event_source_mapping(
+            construct_id, event_source_arn=queue_arn, batch_size=1, report_batch_item_failures=True
+        )
+
+    def _let_consume(self, queue_arn: str) -> None:
         self._role.add_to_policy(
             iam.PolicyStatement(
                 actions=["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
                 resources=[queue_arn],
             )
-        )
-        self.function.add_event_source_mapping(
-            "Queue",
-            event_source_arn=queue_arn,
-            batch_size=stage.batch_size,
-            max_batching_window=Duration.seconds(stage.batch_window) if stage.batch_window else None,
-            max_concurrency=stage.max_concurrency,
-            report_batch_item_failures=True,
         )
 
 

@@ -1,8 +1,11 @@
 """The way in for SDKs, the way out for readers and for those to be forgotten: one REST API whose stage is `v1`.
 
 The stage's name makes the SDKs' own `/v1/...` right on the API's root host; a second stage is there for the one path
-that SDKs have beside it, `/beacon/v1/batch`. Invariant: every error body that the gateway makes itself is JSON with
-`code` and `message`, since SDKs without a `code` retry for minutes, and bears the headers of ingest's own answers.
+that SDKs have beside it, `/beacon/v1/batch`. What machines read by IAM, people who are signed in read under `/people`:
+a method has one authorizer. Invariants: what no route is for goes to `ingest`, which can read nothing and refuses it,
+and never to a function that could answer another spelling of a guarded path; every error body that the gateway makes
+itself is JSON with `code` and `message`, since SDKs without a `code` retry for minutes, and bears the headers of
+ingest's own answers.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import TypedDict, cast
 from aws_cdk import Duration
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
@@ -38,6 +42,11 @@ SENDING_PATHS = (
 # What browser SDKs load before they send. RudderStack's asks by HEAD whether an ad blocker lets it through.
 SETTINGS_PATHS = ("projects/{key}/settings", "sourceConfig")
 _SENDING, _LOADING = ("POST",), ("GET", "HEAD")
+# What is read about leads, and what tells nothing of any.
+READING_PATHS = ("leads", "leads/{id}", "leads/{id}/export", "accounts", "accounts/{id}", "tiers", "ruleset")
+OPEN_PATHS = ("health", "openapi.json")
+ERASING_PATH = "leads/{id}"
+PEOPLE_PATH = "people"
 _ALLOWED_HEADERS = (
     "authorization,content-type,anonymousid,sentat,x-retry-count,x-write-key,rsa-recovered,rsa-retry-attempt,"
     "rsa-retry-reason,rsa-since-first-attempt,rsa-since-last-attempt"
@@ -51,11 +60,15 @@ _GATEWAY_MESSAGE = "$context.error.messageString"
 
 @dataclass(frozen=True, slots=True)
 class GatewayError:
-    """A body for one kind of error that the gateway answers without asking a function; None: the gateway's message."""
+    """A body for one kind of error that the gateway answers without asking a function; None: the gateway's message.
+
+    `status` is set where the gateway's own says something else.
+    """
 
     kind: apigateway.ResponseType
     code: str
     message: str | None = None
+    status: int | None = None
 
     def template(self) -> str:
         """The body as a mapping template."""
@@ -74,16 +87,20 @@ GATEWAY_ERRORS = (
     GatewayError(_KINDS.EXPIRED_TOKEN, "expired_token"),
     GatewayError(_KINDS.INTEGRATION_FAILURE, "unavailable", "The request could not be processed; try again."),
     GatewayError(_KINDS.INTEGRATION_TIMEOUT, "timeout", "The request took too long; try again."),
+    GatewayError(_KINDS.INVALID_API_KEY, "invalid_api_key", "Reading takes an API key here, in the header x-api-key."),
     GatewayError(_KINDS.INVALID_SIGNATURE, "invalid_signature"),
     GatewayError(
         _KINDS.MISSING_AUTHENTICATION_TOKEN,
         "missing_authentication",
-        "There is no such path, or it takes requests signed with AWS credentials only.",
+        "This takes requests that are signed with AWS credentials.",
+        # It says 403 because it means unknown paths too, of which there are none here.
+        status=401,
     ),
     GatewayError(_KINDS.QUOTA_EXCEEDED, "quota_exceeded", "The quota is used up; try again later."),
     GatewayError(_KINDS.REQUEST_TOO_LARGE, "payload_too_large", "The request is over 10 MB."),
     GatewayError(_KINDS.RESOURCE_NOT_FOUND, "not_found", "There is no such path."),
     GatewayError(_KINDS.THROTTLED, "throttled", "Too many requests; try again in a moment."),
+    GatewayError(_KINDS.UNAUTHORIZED, "unauthorized", "This takes the token of somebody who is signed in."),
     GatewayError(
         _KINDS.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not what its headers say it is."
     ),
@@ -104,6 +121,7 @@ class PublicApi(Construct):
         reader: lambda_.IFunction,
         eraser: lambda_.IFunction,
         alarm_action: cloudwatch.IAlarmAction,
+        people: cognito.IUserPool | None = None,
         metered: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -111,7 +129,9 @@ class PublicApi(Construct):
         self.rest_api = self._rest_api(limits_and_log)
         self._keep_execution_log("ExecutionLog", self.rest_api.deployment_stage, API_STAGE, stage)
         self._add_ingest_routes(ingest)
-        self._add_routes_for_people(reader, eraser, metered=metered)
+        self._add_reading_routes(reader, eraser, metered=metered)
+        if people is not None:
+            self._add_routes_for_people(reader, people, metered=metered)
         for error in GATEWAY_ERRORS:
             self._add_gateway_error(error)
         beacon = self._beacon_stage(stage, limits_and_log)
@@ -165,8 +185,11 @@ class PublicApi(Construct):
             for path in paths:
                 resource = self.rest_api.root.resource_for_path(path)
                 for verb in verbs:
-                    _add_open_method(resource, verb, integration)
+                    _add_open_method(resource, verb, integration, _WHY_SENDING_IS_OPEN)
                 _add_preflight(resource, verbs)
+        root = self.rest_api.root
+        for anywhere in (root, root.add_resource("{proxy+}")):
+            _add_open_method(anywhere, "ANY", integration, _WHY_THE_REST_IS_OPEN)
 
     def _beacon_stage(self, stage: Stage, limits_and_log: _LimitsAndLog) -> apigateway.Stage:
         beacon = apigateway.Stage(
@@ -195,14 +218,26 @@ class PublicApi(Construct):
         plan.add_api_key(key)
         return key
 
-    def _add_routes_for_people(self, reader: lambda_.IFunction, eraser: lambda_.IFunction, *, metered: bool) -> None:
-        leads = self.rest_api.root.add_resource("leads")
-        lead = leads.add_resource("{id}")
+    def _add_reading_routes(self, reader: lambda_.IFunction, eraser: lambda_.IFunction, *, metered: bool) -> None:
         reading = apigateway.LambdaIntegration(reader, scope_permission_to_method=False)
-        for resource in (leads, lead, lead.add_resource("export")):
-            _add_signed_method(resource, "GET", reading, metered=metered)
+        for path in READING_PATHS:
+            _add_signed_method(self.rest_api.root.resource_for_path(path), "GET", reading, metered=metered)
+        for path in OPEN_PATHS:
+            _add_open_method(self.rest_api.root.resource_for_path(path), "GET", reading, _WHY_THIS_IS_OPEN)
         erasing = apigateway.LambdaIntegration(eraser, scope_permission_to_method=False)
-        _add_signed_method(lead, "DELETE", erasing, metered=metered)
+        _add_signed_method(self.rest_api.root.resource_for_path(ERASING_PATH), "DELETE", erasing, metered=metered)
+
+    def _add_routes_for_people(self, reader: lambda_.IFunction, people: cognito.IUserPool, *, metered: bool) -> None:
+        authorizer = apigateway.CognitoUserPoolsAuthorizer(self, "SignedIn", cognito_user_pools=[people])
+        reading = apigateway.LambdaIntegration(reader, scope_permission_to_method=False)
+        for path in READING_PATHS:
+            self.rest_api.root.resource_for_path(f"{PEOPLE_PATH}/{path}").add_method(
+                "GET",
+                reading,
+                authorization_type=apigateway.AuthorizationType.COGNITO,
+                authorizer=authorizer,
+                api_key_required=metered or None,
+            )
 
     def _add_gateway_error(self, error: GatewayError) -> None:
         headers = {
@@ -213,9 +248,12 @@ class PublicApi(Construct):
         }
         if error.code == "throttled":
             headers["Retry-After"] = "1"
+        if error.code == "missing_authentication":
+            headers["WWW-Authenticate"] = "AWS4-HMAC-SHA256"
         self.rest_api.add_gateway_response(
             error.kind.response_type,
             type=error.kind,
+            status_code=None if error.status is None else str(error.status),
             templates={"application/json": error.template()},
             response_headers={name: f"'{value}'" for name, value in headers.items()},
         )
@@ -249,15 +287,20 @@ def _acknowledge_open_stage(deployed: apigateway.Stage) -> None:
     )
 
 
-def _add_open_method(resource: apigateway.Resource, verb: str, ingest: apigateway.LambdaIntegration) -> None:
-    method = resource.add_method(verb, ingest, authorization_type=apigateway.AuthorizationType.NONE)
+_WHY_SENDING_IS_OPEN = (
+    "SDKs authenticate by a write key that may be in the body, where no authorizer looks; the ingest "
+    "function compares its hash and answers 401. What SDKs load before they send is the same for everybody."
+)
+_WHY_THE_REST_IS_OPEN = "There is nothing here: the ingest function answers 404 or 405 to everybody."
+_WHY_THIS_IS_OPEN = "It tells nothing of any lead: whether the service works, and what its API is."
+
+
+def _add_open_method(
+    resource: apigateway.IResource, verb: str, function: apigateway.LambdaIntegration, reason: str
+) -> None:
+    method = resource.add_method(verb, function, authorization_type=apigateway.AuthorizationType.NONE)
     for rule in ("APIG4", "COG4"):
-        acknowledge(
-            method,
-            rule,
-            "SDKs authenticate by a write key that may be in the body, where no authorizer looks; the ingest "
-            "function compares its hash and answers 401. What SDKs load before they send is the same for everybody.",
-        )
+        acknowledge(method, rule, reason)
 
 
 def _add_signed_method(

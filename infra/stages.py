@@ -25,8 +25,12 @@ class Stage:
     `visibility_factor` times a function's timeout is how long a message that it failed on stays invisible; AWS asks
     for six. A poison message reaches its dead-letter queue after `max_receive_count` such rounds. For
     `tombstone_retention_days` nothing is taken in under an erased person's ids. A rebuild of all leads works on
-    `rebuild_concurrency` segments at once, each call for about `rebuild_work_seconds`. Where the stage `takes_web_acl`,
-    the context may ask for one.
+    `rebuild_concurrency` segments at once, each call for about `rebuild_work_seconds`. An import from S3 works on
+    `import_concurrency` lots of objects at once, each call for about `import_work_seconds`, sends no more than
+    `import_events_per_second` in all, and waits while more than `import_most_queued` events wait to be scored: live
+    ones wait behind them. Where the stage `takes_web_acl`, `takes_chat` or `feeds_crms`, the context may ask for one.
+    An alert that Slack did not take comes again after `slack_retry_seconds`, then four times as late each time; only
+    where the stage `posts_to_itself` may a webhook be plain HTTP, to the machine that the function runs on.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Stage:
     api_burst: int
     score_timeout: int
     notify_timeout: int
+    slack_timeout: int
+    slack_retry_seconds: int
     visibility_factor: int
     batch_size: int
     batch_window: int
@@ -48,7 +54,15 @@ class Stage:
     rank_shards: int
     rebuild_concurrency: int
     rebuild_work_seconds: int
+    import_concurrency: int
+    import_events_per_second: int
+    import_most_queued: int
+    import_work_seconds: int
     takes_web_acl: bool
+    feeds_crms: bool
+    takes_chat: bool
+    posts_to_itself: bool
+    signs_people_in: bool
 
 
 def host_architecture() -> Architecture:
@@ -68,6 +82,8 @@ _STAGES = {
             api_burst=2000,
             score_timeout=6,
             notify_timeout=6,
+            slack_timeout=10,
+            slack_retry_seconds=1,
             visibility_factor=1,
             batch_size=10,
             batch_window=0,
@@ -79,7 +95,15 @@ _STAGES = {
             rank_shards=2,
             rebuild_concurrency=2,
             rebuild_work_seconds=5,
+            import_concurrency=2,
+            import_events_per_second=400,
+            import_most_queued=1000,
+            import_work_seconds=5,
             takes_web_acl=False,
+            feeds_crms=False,
+            takes_chat=False,
+            posts_to_itself=True,
+            signs_people_in=False,
         ),
         Stage(
             name="dev",
@@ -90,6 +114,8 @@ _STAGES = {
             api_burst=100,
             score_timeout=60,
             notify_timeout=30,
+            slack_timeout=30,
+            slack_retry_seconds=15,
             visibility_factor=6,
             batch_size=100,
             batch_window=1,
@@ -101,7 +127,15 @@ _STAGES = {
             rank_shards=2,
             rebuild_concurrency=8,
             rebuild_work_seconds=120,
+            import_concurrency=2,
+            import_events_per_second=200,
+            import_most_queued=1000,
+            import_work_seconds=120,
             takes_web_acl=True,
+            feeds_crms=True,
+            takes_chat=True,
+            posts_to_itself=False,
+            signs_people_in=True,
         ),
         Stage(
             name="prod",
@@ -112,6 +146,8 @@ _STAGES = {
             api_burst=2000,
             score_timeout=60,
             notify_timeout=30,
+            slack_timeout=30,
+            slack_retry_seconds=15,
             visibility_factor=6,
             batch_size=100,
             batch_window=1,
@@ -123,7 +159,15 @@ _STAGES = {
             rank_shards=8,
             rebuild_concurrency=32,
             rebuild_work_seconds=120,
+            import_concurrency=4,
+            import_events_per_second=800,
+            import_most_queued=2000,
+            import_work_seconds=120,
             takes_web_acl=True,
+            feeds_crms=True,
+            takes_chat=True,
+            posts_to_itself=False,
+            signs_people_in=True,
         ),
     )
 }

@@ -21,21 +21,24 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from infra.alarms import alarm_above
+from infra.alert_delivery import AWS_SNS_KEY, AlertDelivery
+from infra.alert_routes import AlertRoute
 from infra.lifetimes import removal_policy
+from infra.people import People
 from infra.queues import WorkQueue
 from infra.stages import Stage
 
-RANKING_INDEX, DUE_INDEX = "ranking", "due"
+RANKING_INDEX, DUE_INDEX, PEOPLE_INDEX, JOURNAL_INDEX = "ranking", "due", "people", "journal"
 # What notify puts on the bus itself must not come back as an event.
 OWN_SOURCE_PREFIX = "leadscore"
-_AWS_SNS_KEY = "alias/aws/sns"
 
 
 class StatefulStack(Stack):
     """Table, parameters, queues, bus and topics.
 
-    `ruleset` and `mappings` are the canonical JSON that Parameter Store starts with. CloudFormation writes a parameter
-    only when the template's value changes, so what is published later stays until the file itself is deployed anew.
+    `ruleset`, `mappings` and `quarantine` are the canonical JSON that Parameter Store starts with. CloudFormation
+    writes a parameter only when the template's value changes, so what is published later stays until the file itself is
+    deployed anew.
     """
 
     def __init__(
@@ -45,9 +48,13 @@ class StatefulStack(Stack):
         stage: Stage,
         ruleset: str,
         mappings: str,
+        quarantine: str,
         partner_buses: tuple[str, ...],
         alert_email: str | None,
         ops_email: str | None,
+        alert_routes: tuple[AlertRoute, ...] = (),
+        with_chat: bool = False,
+        with_people: bool = False,
     ) -> None:
         super().__init__(
             scope,
@@ -68,9 +75,17 @@ class StatefulStack(Stack):
         )
         self.alarm_action = actions.SnsAction(self.ops_topic)
         self.alerts_topic = self._topic("Alerts", alert_email)
-        # An alert names a lead. This key's own policy lets every publisher of the account use it.
-        cast(sns.CfnTopic, self.alerts_topic.node.default_child).kms_master_key_id = _AWS_SNS_KEY
+        cast(sns.CfnTopic, self.alerts_topic.node.default_child).kms_master_key_id = AWS_SNS_KEY
         self._alarm_on_undelivered_alerts()
+        self.delivery = AlertDelivery(
+            self,
+            "Delivery",
+            stage=stage,
+            alerts_topic=self.alerts_topic,
+            routes=alert_routes,
+            with_chat=with_chat,
+            alarm_action=self.alarm_action,
+        )
 
         self.table = _table(self, stage)
         # The two things here that people look for by name in the console; nothing else is named by hand.
@@ -89,6 +104,14 @@ class StatefulStack(Stack):
             parameter_name=f"/leadscore/{stage.name}/mappings",
             description="How events of other services on the bus become events of a lead, as JSON",
             string_value=mappings,
+            tier=ssm.ParameterTier.INTELLIGENT_TIERING,
+        )
+        self.quarantine = ssm.StringParameter(
+            self,
+            "Quarantine",
+            parameter_name=f"/leadscore/{stage.name}/quarantine",
+            description="Which events must not count, as JSON",
+            string_value=quarantine,
             tier=ssm.ParameterTier.INTELLIGENT_TIERING,
         )
         self.write_keys = ssm.StringParameter(
@@ -117,9 +140,11 @@ class StatefulStack(Stack):
             alarm_action=self.alarm_action,
         )
         self.bus = events.EventBus(self, "Bus", description="The second way in, and what Leadscore announces")
+        self.people = People(self, "People", stage=stage) if with_people else None
         self._feed_events_from_bus()
         self._feed_events_from_partners(partner_buses)
-        for kept in (self.ops_topic, self.alerts_topic, self.ruleset, self.mappings, self.write_keys, self.bus):
+        parameters = (self.ruleset, self.mappings, self.quarantine, self.write_keys)
+        for kept in (self.ops_topic, self.alerts_topic, *parameters, self.bus):
             kept.apply_removal_policy(removal_policy(stage))
         self._add_outputs()
 
@@ -162,6 +187,11 @@ class StatefulStack(Stack):
                 targets=[targets.SqsQueue(self.events.queue, dead_letter_queue=self.events.dead_letters)],
             )
 
+    def slack_queue_urls(self) -> dict[str, list[str]]:
+        """The addresses of each Slack route's queue and of its dead-letter queue."""
+        built = self.delivery.slack_queues.items()
+        return {route: [queue.queue.queue_url, queue.dead_letters.queue_url] for route, queue in built}
+
     def _add_outputs(self) -> None:
         outputs = {
             "TableName": self.table.table_name,
@@ -175,6 +205,13 @@ class StatefulStack(Stack):
             "AlertsTopicArn": self.alerts_topic.topic_arn,
             "OpsTopicArn": self.ops_topic.topic_arn,
         }
+        if self.delivery.slack_queues:
+            outputs["SlackQueues"] = self.to_json_string(self.slack_queue_urls())
+        if self.delivery.ordered_topic is not None:
+            outputs["OrderedAlertsTopicArn"] = self.delivery.ordered_topic.topic_arn
+        if self.people is not None:
+            outputs["PeoplePoolId"] = self.people.pool.user_pool_id
+            outputs["PeopleClientId"] = self.people.client.user_pool_client_id
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
 
@@ -202,4 +239,18 @@ def _table(scope: Construct, stage: Stage) -> dynamodb.Table:
             projection_type=dynamodb.ProjectionType.INCLUDE if projected else dynamodb.ProjectionType.KEYS_ONLY,
             non_key_attributes=projected,
         )
+    # Sparse: of all items only a lead that belongs to an account has both of these attributes.
+    table.add_global_secondary_index(
+        index_name=PEOPLE_INDEX,
+        partition_key=dynamodb.Attribute(name="account", type=dynamodb.AttributeType.STRING),
+        sort_key=dynamodb.Attribute(name="rank_key", type=dynamodb.AttributeType.STRING),
+        projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+    )
+    # Sparse: what is found by when it came, which no other item is.
+    table.add_global_secondary_index(
+        index_name=JOURNAL_INDEX,
+        partition_key=dynamodb.Attribute(name="journal_pk", type=dynamodb.AttributeType.STRING),
+        sort_key=dynamodb.Attribute(name="journal_key", type=dynamodb.AttributeType.STRING),
+        projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+    )
     return table

@@ -15,11 +15,14 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.acknowledging import acknowledge
+from infra.alert_delivery import construct_name
 from infra.functions import LeadscoreFunction, SharedLayer
+from infra.importing import IMPORT_MARGIN, ImportMachine, bucket_arn
 from infra.public_api import PublicApi
 from infra.rebuild import REBUILD_MARGIN, RebuildMachine
 from infra.stages import Stage
-from infra.stateful import DUE_INDEX, OWN_SOURCE_PREFIX, RANKING_INDEX, StatefulStack
+from infra.stateful import DUE_INDEX, OWN_SOURCE_PREFIX, PEOPLE_INDEX, RANKING_INDEX, StatefulStack
 
 # SDKs give up after 10 to 15 seconds, so an answer after that helps nobody.
 _INGEST_TIMEOUT = 10
@@ -35,12 +38,21 @@ class StatelessStack(Stack):
     """The functions around what the stateful stack keeps."""
 
     def __init__(
-        self, scope: Construct, *, root: Path, stage: Stage, state: StatefulStack, metered: bool = False
+        self,
+        scope: Construct,
+        *,
+        root: Path,
+        stage: Stage,
+        state: StatefulStack,
+        metered: bool = False,
+        import_bucket: str | None = None,
+        lead_page: str | None = None,
     ) -> None:
         super().__init__(scope, f"leadscore-{stage.name}-stateless", description="Leadscore: functions and REST API")
         self._root = root
         self._stage = stage
         self._state = state
+        self._lead_page = lead_page
         self._layer = SharedLayer(self, "Layer", root=root)
         self.ingest = self._ingest()
         self.score = self._score()
@@ -52,8 +64,9 @@ class StatelessStack(Stack):
         self.rebuild_machine = RebuildMachine(
             self, "RebuildMachine", stage=stage, worker=self.rebuild, alarm_action=state.alarm_action
         )
+        self.slack = self._slack() if state.delivery.slack_queues else None
         self.score.consume(state.events.queue.queue_arn, stage)
-        self.notify.consume(state.changes.queue.queue_arn, stage)
+        self.notify.consume(state.changes.queue.queue_arn, stage, fifo=True)
         self.public_api = PublicApi(
             self,
             "PublicApi",
@@ -62,9 +75,12 @@ class StatelessStack(Stack):
             reader=self.api.function,
             eraser=self.erase.function,
             alarm_action=state.alarm_action,
+            people=state.people.pool if state.people is not None else None,
             metered=metered,
         )
         self._add_outputs()
+        if import_bucket is not None:
+            self._import_from(import_bucket)
 
     def _ingest(self) -> LeadscoreFunction:
         state = self._state
@@ -94,6 +110,7 @@ class StatelessStack(Stack):
                 "CHANGES_QUEUE_URL": state.changes.queue.queue_url,
                 "RULESET_PARAMETER": state.ruleset.parameter_name,
                 "MAPPINGS_PARAMETER": state.mappings.parameter_name,
+                "QUARANTINE_PARAMETER": state.quarantine.parameter_name,
                 "RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
                 "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "RANK_SHARDS": str(stage.rank_shards),
@@ -109,30 +126,100 @@ class StatelessStack(Stack):
                     "dynamodb:BatchWriteItem",
                     on=state.table.table_arn,
                 ),
+                _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{PEOPLE_INDEX}"),
                 _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
                 _allow("ssm:GetParameter", on=state.mappings.parameter_arn),
+                _allow("ssm:GetParameter", on=state.quarantine.parameter_arn),
                 _allow("sqs:SendMessage", on=state.changes.queue.queue_arn),
                 _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
             ],
         )
 
     def _notify(self) -> LeadscoreFunction:
-        state = self._state
+        state, stage = self._state, self._stage
         return self._function(
             "Notify",
             memory_mb=512,
-            timeout=self._stage.notify_timeout,
+            timeout=stage.notify_timeout,
             environment={
                 "TABLE_NAME": state.table.table_name,
                 "ALERTS_TOPIC_ARN": state.alerts_topic.topic_arn,
+                **self._other_topics(),
                 "BUS_NAME": state.bus.event_bus_name,
+                "CHANGES_QUEUE_URL": state.changes.queue.queue_url,
+                "RULESET_PARAMETER": state.ruleset.parameter_name,
+                "RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+                "RANK_SHARDS": str(stage.rank_shards),
+                "STAGE": stage.name,
+                **({"LEAD_PAGE": self._lead_page} if self._lead_page else {}),
             },
             statements=[
-                _allow("dynamodb:GetItem", "dynamodb:UpdateItem", on=state.table.table_arn),
-                _allow("sns:Publish", on=state.alerts_topic.topic_arn),
+                _allow(
+                    "dynamodb:GetItem",
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:Query",
+                    "dynamodb:PutItem",
+                    "dynamodb:UpdateItem",
+                    on=state.table.table_arn,
+                ),
+                _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
+                # Releases of desks come back to the queue that it works for, one after another.
+                _allow("sqs:SendMessage", on=state.changes.queue.queue_arn),
+                *(_allow("sns:Publish", on=topic.topic_arn) for topic in (state.alerts_topic, *state.delivery.topics)),
                 _allow("events:PutEvents", on=state.bus.event_bus_arn),
             ],
         )
+
+    def _other_topics(self) -> dict[str, str]:
+        """The environment of whoever publishes alerts, as far as there are topics beside the one for all."""
+        delivery = self._state.delivery
+        named = {"ORDERED_ALERTS_TOPIC_ARN": delivery.ordered_topic, "CHAT_TOPIC_ARN": delivery.chat_topic}
+        return {name: topic.topic_arn for name, topic in named.items() if topic is not None}
+
+    def _slack(self) -> LeadscoreFunction:
+        state, stage = self._state, self._stage
+        queues = state.delivery.slack_queues
+        folder = f"/leadscore/{stage.name}/slack/"
+        slack = self._function(
+            "Slack",
+            memory_mb=256,
+            timeout=stage.slack_timeout,
+            environment={
+                "TABLE_NAME": state.table.table_name,
+                "SLACK_QUEUES": self.to_json_string(state.slack_queue_urls()),
+                "SLACK_PARAMETERS": folder,
+                "SLACK_TTL_SECONDS": str(stage.ruleset_ttl),
+                "RETRY_SECONDS": str(stage.slack_retry_seconds),
+                # After which the queue itself would give a message up, without a reason.
+                "MAX_RECEIVES": str(stage.max_receive_count),
+                "PLAIN_LOOPBACK": str(int(stage.posts_to_itself)),
+            },
+            statements=[
+                # It talks to the world, so of the table it gets its own partitions and no lead's.
+                iam.PolicyStatement(
+                    actions=["dynamodb:GetItem", "dynamodb:UpdateItem"],
+                    resources=[state.table.table_arn],
+                    conditions={
+                        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [f"SLACK#{route}" for route in queues]}
+                    },
+                ),
+                # Secrets that CloudFormation cannot make: `leadscore slack set` does, under the key of AWS.
+                *(
+                    _allow(
+                        "ssm:GetParameter",
+                        on=self.format_arn(service="ssm", resource="parameter", resource_name=f"{folder[1:]}{route}"),
+                    )
+                    for route in queues
+                ),
+                *(_allow("sqs:ChangeMessageVisibility", on=queue.queue.queue_arn) for queue in queues.values()),
+                *(_allow("sqs:SendMessage", on=queue.dead_letters.queue_arn) for queue in queues.values()),
+            ],
+        )
+        for route, queue in queues.items():
+            slack.consume_one_by_one(f"{construct_name(route)}Queue", queue.queue.queue_arn)
+        self._name("Slack", slack)
+        return slack
 
     def _api(self) -> LeadscoreFunction:
         state, stage = self._state, self._stage
@@ -152,7 +239,10 @@ class StatelessStack(Stack):
                 _allow("dynamodb:GetItem", "dynamodb:BatchGetItem", on=state.table.table_arn),
                 iam.PolicyStatement(
                     actions=["dynamodb:Query"],
-                    resources=[state.table.table_arn, f"{state.table.table_arn}/index/{RANKING_INDEX}"],
+                    resources=[
+                        state.table.table_arn,
+                        *(f"{state.table.table_arn}/index/{index}" for index in (RANKING_INDEX, PEOPLE_INDEX)),
+                    ],
                 ),
                 _allow("ssm:GetParameter", "ssm:GetParameterHistory", on=state.ruleset.parameter_arn),
                 _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
@@ -197,6 +287,7 @@ class StatelessStack(Stack):
             environment={
                 "TABLE_NAME": state.table.table_name,
                 "EVENTS_QUEUE_URL": state.events.queue.queue_url,
+                "CHANGES_QUEUE_URL": state.changes.queue.queue_url,
                 "BUS_NAME": state.bus.event_bus_name,
                 "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "RANK_SHARDS": str(stage.rank_shards),
@@ -204,6 +295,7 @@ class StatelessStack(Stack):
             statements=[
                 _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{DUE_INDEX}"),
                 _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
+                _allow("sqs:SendMessage", on=state.changes.queue.queue_arn),
                 _allow("events:PutEvents", on=state.bus.event_bus_arn),
             ],
         )
@@ -253,6 +345,44 @@ class StatelessStack(Stack):
             ],
         )
 
+    def _import_from(self, bucket: str) -> None:
+        """Let an archive in a bucket be imported, and name what does it."""
+        state, stage = self._state, self._stage
+        objects = bucket_arn(bucket, "/*")
+        importer = self._function(
+            "Importer",
+            memory_mb=512,
+            timeout=stage.import_work_seconds + IMPORT_MARGIN,
+            environment={
+                "IMPORT_BUCKET": bucket,
+                "EVENTS_QUEUE_URL": state.events.queue.queue_url,
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+                "EVENTS_PER_SECOND": str(stage.import_events_per_second // stage.import_concurrency),
+                "MOST_QUEUED": str(stage.import_most_queued),
+                "WORK_SECONDS": str(stage.import_work_seconds),
+            },
+            statements=[
+                _allow("s3:GetObject", on=objects),
+                _allow("sqs:SendMessage", "sqs:GetQueueAttributes", on=state.events.queue.queue_arn),
+            ],
+        )
+        acknowledge(
+            importer,
+            f"IAM5[Resource::arn:<AWS::Partition>:s3:::{bucket}/*]",
+            "An archive is all objects under whatever prefix its owner names; the bucket is the one that the context "
+            "names, and the right is to read.",
+        )
+        machine = ImportMachine(
+            self, "ImportMachine", stage=stage, bucket=bucket, worker=importer, alarm_action=state.alarm_action
+        )
+        CfnOutput(self, "ImportMachineArn", value=machine.machine.state_machine_arn)
+        CfnOutput(self, "ImportBucket", value=bucket)
+        self._name("Importer", importer)
+
+    def _name(self, name: str, built: LeadscoreFunction) -> None:
+        CfnOutput(self, f"{name}Function", value=built.function.function_name)
+        CfnOutput(self, f"{name}LogGroup", value=built.log_group.log_group_name)
+
     def _function(
         self,
         construct_id: str,
@@ -293,8 +423,7 @@ class StatelessStack(Stack):
             "Cool": self.cool,
             "Rebuild": self.rebuild,
         }.items():
-            outputs[f"{name}Function"] = built.function.function_name
-            outputs[f"{name}LogGroup"] = built.log_group.log_group_name
+            self._name(name, built)
         if self.public_api.readers_key is not None:
             outputs["ReadersKeyId"] = self.public_api.readers_key.key_id
         for name, value in outputs.items():

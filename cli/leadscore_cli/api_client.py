@@ -53,6 +53,54 @@ class LeadPage(TypedDict):
     at: str
 
 
+class AccountPerson(TypedDict):
+    """One person of an account; `contribution` is what it adds to the account's score."""
+
+    id: str
+    name: str
+    email: str
+    title: str
+    company: str
+    score: float
+    tier: str
+    contribution: float
+
+
+class AccountRow(TypedDict):
+    """One account of the ranked list, with those of its people who add most; the name may be empty."""
+
+    id: str
+    name: str
+    score: float
+    tier: str
+    people_total: int
+    people: list[AccountPerson]
+
+
+class AccountPage(TypedDict):
+    """A page of the ranked list of accounts, best first, as of the instant `at`."""
+
+    accounts: list[AccountRow]
+    next_cursor: str | None
+    at: str
+
+
+class AccountDetail(TypedDict):
+    """One account with everybody who counts; `truncated` says that there are more people than that."""
+
+    id: str
+    name: str
+    traits: Json
+    at: str
+    version: str
+    roll_up: str
+    score: float
+    tier: str
+    people: list[AccountPerson]
+    people_total: int
+    truncated: bool
+
+
 class LeadScore(TypedDict):
     """The parts of a score that every reader may rely on."""
 
@@ -168,6 +216,19 @@ class ApiClient:
         """Return one lead by any of its ids, as of an instant; needs credentials that may invoke GET /v1/leads/{id}."""
         query = {name: value for name, value in (("at", at), ("ruleset", ruleset)) if value is not None}
         return cast(LeadDetail, self._get(f"/leads/{quote(lead_id, safe='')}", query))
+
+    def accounts(
+        self, *, tier: str | None = None, min_score: float | None = None, limit: int = 20, cursor: str | None = None
+    ) -> AccountPage:
+        """Return a page of the ranked list of accounts; needs credentials that may invoke GET /v1/accounts."""
+        least = None if min_score is None else f"{min_score:f}"
+        wanted = {"tier": tier, "min_score": least, "limit": str(limit), "cursor": cursor}
+        query = {name: value for name, value in wanted.items() if value is not None}
+        return cast(AccountPage, self._get("/accounts", query))
+
+    def account(self, account_id: str) -> AccountDetail:
+        """Return one account; needs credentials that may invoke GET /v1/accounts/{id}."""
+        return cast(AccountDetail, self._get(f"/accounts/{quote(account_id, safe='')}", {}))
 
     def export(self, lead_id: str) -> Iterator[str]:
         """Yield all that is held about one lead, a JSON text at a time; needs GET /v1/leads/{id}/export.

@@ -28,8 +28,14 @@ WRITE_UNITS: Final[Mapping[str, float]] = {
     "matches, beside others of its lead": 1.1,
     "join": 8,
     "tier change by time": 5,
-    "announcement": 2,
+    "announcement": 4,
+    "alert": 9,
+    "post to Slack": 2,
     "rebuilt lead": 5,
+    # On top of what the event of a lead that joins an account, or is of one, costs anyway.
+    "joins an account": 5,
+    "matches, of an account": 2,
+    "account rated": 3,
 }
 # Read request units of the same and of the two reads of the API; those of events in a lead's log come on top.
 READ_UNITS: Final[Mapping[str, float]] = {
@@ -41,7 +47,12 @@ READ_UNITS: Final[Mapping[str, float]] = {
     "join": 15,
     "tier change by time": 2,
     "announcement": 1,
+    "alert": 12,
+    "post to Slack": 0,
     "rebuilt lead": 2,
+    "joins an account": 1,
+    "matches, of an account": 1,
+    "account rated": 8,
     "page of the list": 130,
     "view of a lead": 15,
 }
@@ -67,6 +78,7 @@ class Assumptions:
     ingest: Function = Function(memory=0.5, call=0.1)
     score: Function = Function(memory=1.0, call=0.1, event=0.02)
     notify: Function = Function(memory=0.5, call=0.1)
+    slack: Function = Function(memory=0.25, call=0.6)
     api: Function = Function(memory=0.5, call=0.5)
     cool: Function = Function(memory=0.25, call=0.1)
     rebuild: Function = Function(memory=1.0, call=0.0, event=0.02)
@@ -78,8 +90,13 @@ class Assumptions:
     # Lambda long-polls each of two queues from five pollers, 20 s at a time, also where nothing comes.
     idle_polls: int = 2 * 5 * 3 * 43_800
     runs_of_cool: int = 43_800
+    # Of each Slack route's queue, as above, and its alarms; of the function behind all of them.
+    idle_polls_of_a_route: int = 5 * 3 * 43_800
+    alarms_of_a_route: int = 2
+    alarms_of_slack: int = 1
+    metrics_of_slack: int = 3
     # As if every hour of the month brought each of them: CloudWatch bills a metric by the hours in which it was sent.
-    metrics: int = 9
+    metrics: int = 11
     alarms: int = 14
     key_uses_of_an_alert: int = 2
     transitions_of_a_rebuild: int = 300
@@ -116,9 +133,13 @@ class Workload:
     retention_days: int = 400
     leads: float | None = None
     alerts: float = 300
+    slack_routes: int = 0
     list_reads: float = 10_000
     lead_reads: float = 10_000
     rebuilds: float = 1
+    in_accounts: float = 0.5  # of the leads
+    people_per_account: float = 5
+    warm_accounts: float = 0.2  # of the accounts: those that time alone can take into a lower tier
     large_ruleset: bool = False  # over 4 KB: an advanced parameter
 
     def __post_init__(self) -> None:
@@ -134,6 +155,13 @@ class Workload:
     def stored_leads(self) -> float:
         """How many leads there are: as told, else those whose first event the log still holds."""
         return self.logged_events * self.new_leads if self.leads is None else self.leads
+
+    @property
+    def ratings(self) -> float:
+        """How often accounts are rated: after each batch that moved one of their people, and daily while warm."""
+        moving = self.matching * (1 - self.beside_others) + self.new_leads + self.tier_changes * self.by_time
+        daily = self.stored_leads / self.people_per_account * self.warm_accounts * _DAYS_OF_A_MONTH
+        return self.in_accounts * (self.events * moving + daily)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,10 +233,11 @@ def count_units(load: Workload) -> dict[str, float]:
     """Return the units of everything that is priced, by the price's name."""
     requests = load.events * (1 - load.over_bus) / load.events_per_request
     changes = load.events * load.tier_changes
-    messages = load.events + changes * load.by_time
+    messages = load.events + changes * load.by_time + load.ratings
     batches = messages / load.events_per_batch
     api_calls = load.list_reads + load.lead_reads
-    calls = requests + batches + changes + api_calls + ASSUMED.runs_of_cool
+    posts = load.alerts * load.slack_routes
+    calls = requests + batches + changes + api_calls + ASSUMED.runs_of_cool + posts
     logs = calls * ASSUMED.log_of_a_call + (requests + api_calls) * ASSUMED.log_of_a_request
     return {
         **_count_table(load),
@@ -217,21 +246,29 @@ def count_units(load: Workload) -> dict[str, float]:
         + ASSUMED.score.gb_seconds(batches, messages)
         + ASSUMED.notify.gb_seconds(changes)
         + ASSUMED.api.gb_seconds(api_calls)
+        + ASSUMED.slack.gb_seconds(posts)
         + ASSUMED.cool.gb_seconds(ASSUMED.runs_of_cool)
         + ASSUMED.rebuild.gb_seconds(0, load.rebuilds * load.stored_leads),
         "api_requests": requests + api_calls,
         "sqs_requests": _count_queue_requests(load, requests=requests, batches=batches, changes=changes),
         "bus_events": load.events * load.over_bus * ceil(load.event_bytes / _CHUNK) + changes,
-        "sns_publishes": load.alerts,
+        # For Slack there is a second topic.
+        "sns_publishes": load.alerts * (2 if load.slack_routes else 1),
         "sns_emails": load.alerts,
         "kms_requests": load.alerts * ASSUMED.key_uses_of_an_alert,
         "log_ingestion": logs / _GB,
-        "metrics": ASSUMED.metrics,
-        "alarms": ASSUMED.alarms,
+        "metrics": ASSUMED.metrics + (ASSUMED.metrics_of_slack if load.slack_routes else 0),
+        "alarms": count_alarms(load),
         "transitions": load.rebuilds * ASSUMED.transitions_of_a_rebuild,
         "large_parameters": 1 if load.large_ruleset else 0,
         "large_parameter_reads": ASSUMED.parameter_reads if load.large_ruleset else 0,
     }
+
+
+def count_alarms(load: Workload) -> int:
+    """Return how many alarms are deployed."""
+    of_slack = ASSUMED.alarms_of_slack if load.slack_routes else 0
+    return ASSUMED.alarms + of_slack + load.slack_routes * ASSUMED.alarms_of_a_route
 
 
 def count_happenings(load: Workload) -> dict[str, float]:
@@ -250,7 +287,12 @@ def count_happenings(load: Workload) -> dict[str, float]:
         **named,
         "tier change by time": changes * load.by_time,
         "announcement": changes,
+        "alert": load.alerts,
+        "post to Slack": load.alerts * load.slack_routes,
         "rebuilt lead": load.rebuilds * load.stored_leads,
+        "joins an account": load.in_accounts * load.new_leads * load.events,
+        "matches, of an account": load.in_accounts * named["matches"],
+        "account rated": load.ratings,
         "page of the list": load.list_reads,
         "view of a lead": load.lead_reads,
     }
@@ -276,8 +318,10 @@ def _count_queue_requests(load: Workload, *, requests: float, batches: float, ch
     per_batch = _billed(load.events_per_batch, load.event_bytes)
     from_bus = load.events * load.over_bus * ceil(load.event_bytes / _CHUNK)
     deletes = batches * ceil(load.events_per_batch / _PER_QUEUE_REQUEST)
-    due = changes * load.by_time
-    return requests * per_request + from_bus + due + batches * per_batch + deletes + 3 * changes + ASSUMED.idle_polls
+    due = changes * load.by_time + load.ratings
+    slack = load.slack_routes * (3 * load.alerts + ASSUMED.idle_polls_of_a_route)
+    sent = requests * per_request + from_bus + due
+    return sent + batches * per_batch + deletes + 3 * changes + slack + ASSUMED.idle_polls
 
 
 def _billed(messages: int, message_bytes: int) -> float:

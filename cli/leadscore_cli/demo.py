@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from leadscore.core.wording import name_person
 from leadscore_cli.api_client import LeadDetail, LeadPage, Reason
 from leadscore_cli.failures import CommandError
 from leadscore_cli.sample_traffic import WORKED_EXAMPLE, Fact, Week, sample_week
@@ -42,7 +43,7 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert as a subscriber received it."""
+    """What a subscriber received about one lead."""
 
     lead: str
     who: str
@@ -65,11 +66,11 @@ class Inbox:
         )["SubscriptionArn"]
 
     def receive(self) -> Iterator[Alert]:
-        """Yield every alert that has arrived, each once."""
+        """Yield what has arrived, for each lead of each alert once."""
         while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
             for message in messages:
                 self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
-                yield _read_alert(json.loads(message["Body"])["Message"])
+                yield from _read_alerts(json.loads(message["Body"])["Message"])
 
     def close(self) -> None:
         """Unsubscribe and remove the queue."""
@@ -209,17 +210,18 @@ def _topic_may_send(queue_arn: str, topic_arn: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def _read_alert(text: str) -> Alert:
-    change = json.loads(text)
-    person = change["person"]
-    company = f" ({person['company']})" if person["company"] else ""
-    return Alert(
-        lead=person["id"],
-        who=f"{person['name'] or person['id']}{company}",
-        score=change["score"],
-        previous_score=change["previous_score"],
-        reasons=change["reasons"],
-    )
+def _read_alerts(text: str) -> list[Alert]:
+    """Return what one message tells, by lead."""
+    return [
+        Alert(
+            lead=lead["person"]["id"],
+            who=name_person(lead["person"]),
+            score=lead["score"],
+            previous_score=lead["previous_score"],
+            reasons=lead["reasons"],
+        )
+        for lead in json.loads(text)["leads"]
+    ]
 
 
 def _progress(console: Console) -> Progress:

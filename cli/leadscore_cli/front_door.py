@@ -4,8 +4,8 @@ Every request is marked as arriving over TLS, so that TLS-only policies hold on 
 REST API get AWS's 10 MB bound and have their gzip bodies inflated, the `Content-Encoding` header left on as AWS leaves
 it; a body of no content type is taken for JSON. One of the two ports is the front door: the API's stages are at its
 root, `/v1/...` and `/beacon/...`, as the API's own host name gives them on AWS; the other port is the AWS endpoint.
-Signatures stay valid: they cover the path as the client sent it, and only the decoded path, which routes the request,
-is rewritten.
+Signatures stay valid: they cover the path as the client sent it, and only the other one, which routes the request, is
+rewritten; it stays percent-encoded, as a REST API routes it and hands it to functions.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class FrontDoor:
             if api_id is None:
                 await _refuse(scope, send, 503, "not_deployed", "the API is not deployed yet")
                 return
-            scope["path"] = f"{_EXECUTE_API}{api_id}{scope['path']}"
+            scope["path"] = f"{_EXECUTE_API}{api_id}{scope['raw_path'].decode('ascii', 'replace')}"
         if scope["type"] == "http" and scope["path"].startswith(_EXECUTE_API):
             await self._pass_to_api(scope, receive, send)
         else:

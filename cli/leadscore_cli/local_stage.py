@@ -42,13 +42,15 @@ type Report = Callable[[str], None]
 class LocalStage:
     """The local stage of one project in one state directory, which it creates, owns and removes.
 
-    One that does not outlive this process ends with it, also when it is killed.
+    One that does not outlive this process ends with it, also when it is killed. `context` holds `name=value` pairs for
+    the CDK app.
     """
 
     project: Path
     directory: Path
     report: Report
     outlives_this_process: bool = True
+    context: tuple[str, ...] = ()
 
     def is_up(self) -> bool:
         """Return whether an emulator lives in the state directory."""
@@ -134,7 +136,8 @@ class LocalStage:
         return outputs
 
     def _synthesise(self, cdk: CdkCommand) -> None:
-        cdk.run("synth", "--quiet", "--context=stage=local", f"--output={self._assembly}")
+        pairs = [f"--context={pair}" for pair in ("stage=local", *self.context)]
+        cdk.run("synth", "--quiet", *pairs, f"--output={self._assembly}")
 
     def _bootstrap(self, cdk: CdkCommand, session: boto3.Session, emulator: Emulator) -> None:
         if not _is_bootstrapped(session, emulator):

@@ -18,16 +18,18 @@ import typer
 from rich.text import Text
 
 from leadscore.core.instants import format_instant, from_datetime, parse_duration, parse_instant
-from leadscore_cli import criteria, keys
+from leadscore_cli import alerts, criteria, keys, quarantine, slack
+from leadscore_cli.account_commands import account, accounts
 from leadscore_cli.api_client import ApiClient, ApiError
 from leadscore_cli.cost_command import cost
 from leadscore_cli.event_lines import Event, parse_fields, read_batches
 from leadscore_cli.exports import write_lines
 from leadscore_cli.failures import CommandError
+from leadscore_cli.import_command import import_history
 from leadscore_cli.list_command import leads
 from leadscore_cli.local_stage import LOCAL_STAGE, LocalStage
 from leadscore_cli.log_lines import LogLine, follow_log, read_log
-from leadscore_cli.options import JsonOption, StageOption
+from leadscore_cli.options import ContextOption, JsonOption, StageOption
 from leadscore_cli.outputs import OUTPUTS_FILE
 from leadscore_cli.project import find_project, local_state
 from leadscore_cli.redrive import redrive
@@ -46,11 +48,17 @@ app = typer.Typer(
 )
 app.add_typer(criteria.app, name="criteria")
 app.add_typer(keys.app, name="keys")
+app.add_typer(alerts.app, name="alerts")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(slack.app, name="slack")
 app.command()(leads)
+app.command()(accounts)
+app.command()(account)
 app.command()(cost)
 app.command()(verify)
 app.command()(rebuild)
 app.command()(redrive)
+app.command("import")(import_history)
 
 
 class EventType(StrEnum):
@@ -65,9 +73,10 @@ class EventType(StrEnum):
 
 
 @app.command()
-def up() -> None:
+def up(context: ContextOption = None) -> None:
     """Start the local stage, deploy the app onto it, and leave it running."""
-    outputs = _local_stage().up()
+    project = find_project()
+    outputs = LocalStage(project, local_state(project), report, context=tuple(context or ())).up()
     shown = {"write_key": outputs.write_key, "endpoint_url": outputs.endpoint_url, "pid": outputs.pid}
     out.print(outputs_list({**asdict(outputs.deployment), **shown}), soft_wrap=True)
     out.print(Text(f"\n{first_steps(outputs)}\n"), soft_wrap=True)
@@ -83,9 +92,7 @@ def down() -> None:
 @app.command()
 def deploy(
     stage: Annotated[str, typer.Option(help="The stage to deploy: dev or prod.")],
-    context: Annotated[
-        list[str] | None, typer.Option("--context", "-c", help="name=value for the CDK app, such as alert_email=...")
-    ] = None,
+    context: ContextOption = None,
 ) -> None:
     """Deploy a stage into the AWS account of your credentials, and make its first write key."""
     if stage == LOCAL_STAGE:

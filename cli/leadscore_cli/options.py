@@ -11,3 +11,6 @@ StageOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="The API's own answer.")]
 AllJsonOption = Annotated[bool, typer.Option("--json", help="Everything as JSON.")]
+ContextOption = Annotated[
+    list[str] | None, typer.Option("--context", "-c", help="name=value for the CDK app, such as alert_email=...")
+]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -37,6 +37,11 @@ class Deployment:
     event_retention_days: int
     functions: Mapping[str, str]
     log_groups: Mapping[str, str]
+    # Where the stage imports from S3 by itself.
+    import_machine_arn: str | None = None
+    import_bucket: str | None = None
+    # The addresses of each Slack route's queue and of its dead-letter queue.
+    slack_queues: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def from_cdk(cls, stage: str, region: str, outputs: Mapping[str, str]) -> Self:
@@ -60,6 +65,9 @@ class Deployment:
                 event_retention_days=int(outputs["EventRetentionDays"]),
                 functions=_by_function(outputs, "Function"),
                 log_groups=_by_function(outputs, "LogGroup"),
+                import_machine_arn=outputs.get("ImportMachineArn"),
+                import_bucket=outputs.get("ImportBucket"),
+                slack_queues=json.loads(outputs.get("SlackQueues", "{}")),
             )
         except KeyError as missing:
             raise CommandError(f"the stage {stage} has no output {missing}: deploy it first") from missing

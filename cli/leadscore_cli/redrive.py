@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from leadscore.adapters.alert_queues import ALERT_GROUP
 from leadscore.adapters.queues import SqsFifoQueue, SqsQueue
 from leadscore_cli.failures import CommandError
 from leadscore_cli.local_stage import LOCAL_STAGE
@@ -32,17 +34,19 @@ _LOOK_SECONDS = 120
 _SHOWN_CHARACTERS = 160
 
 
+_WORK_HELP = "events: what was to be scored; changes: what was to be announced; slack: alerts, of all routes."
+
+
 class Work(StrEnum):
     """Which queue's dead letters."""
 
     EVENTS = "events"
     CHANGES = "changes"
+    SLACK = "slack"
 
 
 def redrive(
-    work: Annotated[Work, typer.Argument(help="events: what was to be scored; changes: what was to be announced.")] = (
-        Work.EVENTS
-    ),
+    work: Annotated[Work, typer.Argument(help=_WORK_HELP)] = (Work.EVENTS),
     show: Annotated[bool, typer.Option("--show", help="Only show what lies there; it holds personal data.")] = False,
     stage: StageOption = LOCAL_STAGE,
     as_json: AllJsonOption = False,
@@ -53,9 +57,9 @@ def redrive(
     target = target_of_project(stage)
     with target.sqs() as sqs:
         if show:
-            _show(list(look(sqs, _dead_letters(target, work))), as_json=as_json)
+            _show([found for way in _ways(target, sqs, work) for found in look(sqs, way.dead_letters)], as_json=as_json)
             return
-        sent = send_again(sqs, _dead_letters(target, work), _queue(target, sqs, work))
+        sent = sum(send_again(sqs, way.dead_letters, way.queue) for way in _ways(target, sqs, work))
     report(f"{sent} messages sent again" if sent else "nothing lies there")
 
 
@@ -90,6 +94,7 @@ def _receive(sqs: SQSClient, url: str) -> Iterator[list[MessageTypeDef]]:
         VisibilityTimeout=_LOOK_SECONDS,
         WaitTimeSeconds=1,
         MessageSystemAttributeNames=["SentTimestamp"],
+        MessageAttributeNames=["reason"],
     ).get("Messages"):
         yield messages
 
@@ -100,22 +105,32 @@ def _show(messages: list[MessageTypeDef], *, as_json: bool) -> None:
         return
     for message in messages:
         line = _described(message)
-        out.print(Text(f"{line['since']}  {line['body'][:_SHOWN_CHARACTERS]}"), soft_wrap=True)
+        told = (line["since"], line.get("reason"), line["body"][:_SHOWN_CHARACTERS])
+        out.print(Text("  ".join(part for part in told if part)), soft_wrap=True)
     report(f"{len(messages)} messages; the log of the function says why each is there")
 
 
 def _described(message: MessageTypeDef) -> dict[str, Any]:
     sent = int(message["Attributes"]["SentTimestamp"]) / 1000
     since = datetime.fromtimestamp(sent, UTC).isoformat(timespec="seconds")
-    return {"message": message["MessageId"], "since": since, "body": message["Body"]}
+    attributes = message.get("MessageAttributes", {})
+    known = {"reason": attributes["reason"]["StringValue"]} if "reason" in attributes else {}
+    return {"message": message["MessageId"], "since": since, **known, "body": message["Body"]}
 
 
-def _dead_letters(target: Target, work: Work) -> str:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A dead-letter queue's address, and the queue that its messages go back to."""
+
+    dead_letters: str
+    queue: SqsQueue
+
+
+def _ways(target: Target, sqs: SQSClient, work: Work) -> list[_Way]:
     deployment = target.deployment
-    return deployment.events_dlq_url if work is Work.EVENTS else deployment.changes_dlq_url
-
-
-def _queue(target: Target, sqs: SQSClient, work: Work) -> SqsQueue:
     if work is Work.EVENTS:
-        return SqsQueue(sqs, target.deployment.events_queue_url)
-    return SqsFifoQueue(sqs, target.deployment.changes_queue_url)
+        return [_Way(deployment.events_dlq_url, SqsQueue(sqs, deployment.events_queue_url))]
+    if work is Work.CHANGES:
+        return [_Way(deployment.changes_dlq_url, SqsFifoQueue(sqs, deployment.changes_queue_url))]
+    queues = deployment.slack_queues.values()
+    return [_Way(dead, SqsFifoQueue(sqs, url, group=ALERT_GROUP)) for url, dead in queues]

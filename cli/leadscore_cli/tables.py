@@ -10,7 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from leadscore_cli.api_client import Json, LeadAsOf, LeadDetail, LeadPage, Reason
+from leadscore_cli.api_client import (
+    AccountDetail,
+    AccountPage,
+    AccountPerson,
+    Json,
+    LeadAsOf,
+    LeadDetail,
+    LeadPage,
+    Reason,
+)
 from leadscore_cli.outputs import LocalOutputs
 
 _TIER_STYLES = {"hot": "bold red", "warm": "yellow", "disqualified": "dim"}
@@ -35,6 +44,57 @@ def leads_table(page: LeadPage) -> Table:
             escape(reasons_line(lead["reasons"])),
         )
     return table
+
+
+def accounts_table(page: AccountPage) -> Table:
+    """Return a page of the ranked list of accounts with the people who add most."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("#", justify="right")
+    table.add_column("Account")
+    table.add_column("Score", justify="right")
+    table.add_column("Tier")
+    table.add_column("People", justify="right")
+    table.add_column("Who adds most", overflow="fold")
+    for rank, account in enumerate(page["accounts"], start=1):
+        adding = [person for person in account["people"] if person["contribution"]]
+        table.add_row(
+            str(rank),
+            escape(account["name"] or account["id"]),
+            f"{account['score']:.1f}",
+            tier_text(account["tier"]),
+            str(account["people_total"]),
+            escape(", ".join(f"{person['contribution']:+.1f} {_person_name(person)}" for person in adding)),
+        )
+    return table
+
+
+def account_view(account: AccountDetail) -> RenderableType:
+    """Return one account: what is known of it, its score, and a line for each person who counts."""
+    head = Table.grid(padding=(0, 2))
+    head.add_row("account", escape(account["id"]))
+    for name, value in account["traits"].items():
+        head.add_row(escape(name), escape(_trait_text(value)))
+    head.add_row("score", Text.assemble((f"{account['score']:.1f}", "bold"), "  ", tier_text(account["tier"])))
+    shown = f", of whom {len(account['people'])} count" if account["truncated"] else ""
+    head.add_row("people", f"{account['people_total']}{shown}, rolled up by {account['roll_up']}")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("Adds", "Score"):
+        table.add_column(heading, justify="right")
+    for heading in ("Tier", "Lead", "Title"):
+        table.add_column(heading)
+    for person in account["people"]:
+        table.add_row(
+            f"{person['contribution']:+.1f}",
+            f"{person['score']:.1f}",
+            tier_text(person["tier"]),
+            escape(_person_name(person)),
+            escape(person["title"]),
+        )
+    return Group(head, Text(), table) if account["people"] else head
+
+
+def _person_name(person: AccountPerson) -> str:
+    return person["name"] or person["email"] or person["id"]
 
 
 def reasons_line(reasons: Sequence[Reason]) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -81,6 +82,17 @@ class Target:
         once = Config(read_timeout=wait_seconds, retries={"total_max_attempts": 1})
         config = once if self._config is None else once.merge(self._config)
         client = self.session.client("lambda", endpoint_url=self.endpoint_url, config=config)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    @contextmanager
+    def s3(self) -> Iterator[S3Client]:
+        """Give an S3 client."""
+        # The emulator has one host name for all buckets.
+        config = None if self._config is None else self._config.merge(Config(s3={"addressing_style": "path"}))
+        client = self.session.client("s3", endpoint_url=self.endpoint_url, config=config)
         try:
             yield client
         finally:

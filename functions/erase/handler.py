@@ -7,14 +7,11 @@ logged.
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from leadscore.adapters.clients import dynamodb_client, sqs_client
@@ -24,12 +21,11 @@ from leadscore.adapters.erasing import DynamoGraves
 from leadscore.adapters.queues import SqsQueue
 from leadscore.adapters.settings import EraseSettings
 from leadscore.core.instants import from_datetime
-from leadscore.security_headers import SECURITY_HEADERS
+from leadscore.proxying import Answer, ProxyRequest, answer_json, refuse
 from leadscore.usecases.erasing import erase_lead
+from leadscore.usecases.queries import InvalidQueryError
 from leadscore.usecases.records import Grave
 from leadscore.usecases.retrying import ContentionError
-
-_HEADERS = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
 
 settings = EraseSettings.from_env()
 logger = Logger()
@@ -40,46 +36,43 @@ reader = DynamoReader(
 )
 graves = DynamoGraves(client, settings.table_name, pause)
 sweeps = SqsQueue(sqs_client(), settings.events_queue_url, delay_seconds=settings.sweep_delay_seconds)
-app = APIGatewayRestResolver()
 
 
-@app.delete("/leads/<lead>")
-def delete_lead(lead: str) -> Response[str]:
+def delete_lead(request: ProxyRequest) -> Answer:
     """Answer with the receipt."""
+    # Whoever asks for anything that is not there must not find the person gone.
+    request.query_of(())
     now = utc_now()
     kept_out_until = now + timedelta(days=settings.tombstone_retention_days)
     grave = Grave(from_datetime(now), from_datetime(kept_out_until))
-    receipt = erase_lead(reader, graves, sweeps, unquote(lead), grave, pause)
+    receipt = erase_lead(reader, graves, sweeps, request.name, grave, pause)
     metrics.add_metric("IdentitiesErased", "Count", 0 if receipt is None else receipt.identities)
     if receipt is None:
-        return _answer(HTTPStatus.NOT_FOUND, {"code": "unknown_lead", "message": "no such lead"})
-    return _answer(HTTPStatus.OK, receipt.to_dict())
+        return refuse(HTTPStatus.NOT_FOUND, "unknown_lead", "no such lead")
+    return answer_json(HTTPStatus.OK, receipt.to_dict())
 
 
-@app.exception_handler(ContentionError)  # type: ignore[untyped-decorator]
-def report_contention(_error: ContentionError) -> Response[str]:
-    """Answer that events of the lead came in faster than it could be erased."""
-    metrics.add_metric("ErasuresFailed", "Count", 1)
-    message = "the lead is being written all the time: send the request again"
-    return _answer(HTTPStatus.SERVICE_UNAVAILABLE, {"code": "contended", "message": message})
-
-
-@app.exception_handler(Exception)  # type: ignore[untyped-decorator]
-def report_failure(_error: Exception) -> Response[str]:
-    """Answer our own failure: logged with its traceback, and named by the request's id alone."""
-    logger.exception("an erasure failed")
-    metrics.add_metric("ErasuresFailed", "Count", 1)
-    request = app.current_event.request_context.request_id
-    message = f"the request {request} failed and may be sent again; its log entry says why"
-    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"code": "internal_error", "message": message})
-
-
-def _answer(status: HTTPStatus, content: dict[str, object]) -> Response[str]:
-    return Response(status, "application/json", json.dumps(content), headers=_HEADERS)
+ROUTES = {"DELETE /leads/{id}": delete_lead}
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
     """Answer one request."""
-    return app.resolve(event, context)
+    request = ProxyRequest.from_proxy(event)
+    try:
+        return ROUTES[request.route](request)
+    except InvalidQueryError as error:
+        metrics.add_metric("IdentitiesErased", "Count", 0)
+        return refuse(HTTPStatus.BAD_REQUEST, "invalid_query", str(error))
+    except ContentionError:
+        # Events of the lead came in faster than it could be erased.
+        metrics.add_metric("ErasuresFailed", "Count", 1)
+        message = "the lead is being written all the time: send the request again"
+        return refuse(HTTPStatus.SERVICE_UNAVAILABLE, "contended", message)
+    except Exception:
+        # Logged with its traceback, and named by the request's id alone.
+        logger.exception("an erasure failed")
+        metrics.add_metric("ErasuresFailed", "Count", 1)
+        message = f"the request {request.request_id} failed and may be sent again; its log entry says why"
+        return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)

@@ -1,6 +1,7 @@
 """ingest: one request of an SDK becomes messages on the events queue.
 
-Trigger: REST API, POST on the paths of Segment's and RudderStack's SDKs, and GET of the settings that they start with.
+Trigger: REST API, POST on the paths of Segment's and RudderStack's SDKs, GET of the settings that they start with, and
+whatever the API has no other route for, which is refused.
 Result: 200 once SQS has every good event. When SQS fails the answer is 503, and SDKs send all of it again under the
 same message ids. No body, identity or key is logged.
 """
@@ -22,6 +23,7 @@ from leadscore.ingest.refusals import RequestRefusedError
 from leadscore.ingest.requests import IngestRequest
 from leadscore.ingest.responses import ProxyResponse, answer_document, answer_receipt, answer_refusal
 from leadscore.ingest.sdk_documents import find_document
+from leadscore.ingest.unrouted import CATCH_ALL, refuse_unrouted
 from leadscore.ingest.write_keys import WriteKeys
 from leadscore.usecases.ingesting import Receipt, ingest_events
 
@@ -46,6 +48,8 @@ write_keys = CachedParameter(
 def handler(event: dict[str, Any], context: LambdaContext) -> ProxyResponse:
     """Answer one request."""
     try:
+        if event["resource"] in CATCH_ALL:
+            return _refuse(refuse_unrouted(event["httpMethod"], event["path"]))
         return _answer(IngestRequest.from_proxy(event))
     except RequestRefusedError as refusal:
         return _refuse(refusal)

@@ -1,44 +1,90 @@
-"""notify: what is pending on a lead goes to people (SNS) and to machines (the bus), and is then forgotten.
+"""notify: what is pending on a lead goes to a desk (for people) and to the bus (for machines); desks are released.
 
-Trigger: the `changes` queue, `{"lead": id}` a message. Result: the message ids to try again. What could not be
-announced stays pending with its lead, so that trying again sends what is still missing, under the same id.
+Trigger: the `changes` queue. `{"lead": id}`: the lead's changes are recorded, those that people are to be told of filed
+at a desk, all told to machines, and then forgotten. `{"account": id}`: the same for an account's, for machines alone.
+`{"desk": name}`: what waits there is published if its time has come. Result: the message ids to try again. What could
+not be announced stays where it was, so that trying again sends what is still missing, under the same id.
 """
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 
-from leadscore.adapters.clients import bus_client, dynamodb_client, sns_client
-from leadscore.adapters.dynamodb import PendingTable
+from leadscore import parse_ruleset
+from leadscore.adapters.alert_topics import AlertTopics
+from leadscore.adapters.clients import bus_client, dynamodb_client, sns_client, sqs_client, ssm_client
+from leadscore.adapters.clock import pause, utc_now
+from leadscore.adapters.desks import DynamoDesks
+from leadscore.adapters.dynamodb import DynamoReader, PendingTable
+from leadscore.adapters.erasing import DynamoGraves
+from leadscore.adapters.parameters import CachedParameter
+from leadscore.adapters.queues import SqsFifoQueue
 from leadscore.adapters.settings import NotifySettings
-from leadscore.adapters.topics import AlertTopic, ChangeBus
-from leadscore.core.changes import Change
-from leadscore.usecases.announcing import announce_pending
+from leadscore.adapters.topics import ChangeBus
+from leadscore.usecases.alerting import AlertTools, release_desk, take_change
+from leadscore.usecases.announcing import announce_pending, announce_pending_of_account
 
 settings = NotifySettings.from_env()
 logger = Logger()
 metrics = Metrics()
-store = PendingTable(dynamodb_client(), settings.table_name)
-people = AlertTopic(sns_client(), settings.alerts_topic_arn)
+client, ssm = dynamodb_client(), ssm_client()
+places: Any = {"shards": settings.rank_shards, "retention_days": settings.event_retention_days}
+store = PendingTable(client, settings.table_name)
 machines = ChangeBus(bus_client(), settings.bus_name)
+ruleset = CachedParameter(
+    ssm,
+    settings.ruleset_parameter,
+    parse=parse_ruleset,
+    ttl_seconds=settings.ruleset_ttl_seconds,
+    clock=utc_now,
+)
+make_tools = partial(
+    AlertTools,
+    desks=DynamoDesks(client, settings.table_name, **places),
+    reader=DynamoReader(client, settings.table_name, **places),
+    people=DynamoGraves(client, settings.table_name, pause),
+    publisher=AlertTopics(
+        sns_client(),
+        settings.alerts_topic_arn,
+        in_order=settings.ordered_alerts_topic_arn,
+        chat=settings.chat_topic_arn,
+    ),
+    releases=SqsFifoQueue(sqs_client(), settings.changes_queue_url),
+    lead_page=settings.lead_page,
+    clock=utc_now,
+    pause=pause,
+    stage=settings.stage,
+)
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[dict[str, str]]]:
-    """Announce for each lead of the batch; answer in the shape of ReportBatchItemFailures."""
+    """Work on each message of the batch; answer in the shape of ReportBatchItemFailures."""
+    tools = make_tools(ruleset=ruleset.value())
     retry: list[dict[str, str]] = []
-    announced: list[Change] = []
     for record in event["Records"]:
         try:
-            announced += announce_pending(store, people, machines, json.loads(record["body"])["lead"])
+            _work_on(tools, json.loads(record["body"]))
         except Exception:
             logger.exception("a change was not announced", message_id=record["messageId"])
             retry.append({"itemIdentifier": record["messageId"]})
-    metrics.add_metric("ChangesAnnounced", "Count", len(announced))
-    metrics.add_metric("AlertsSent", "Count", sum(change.alert for change in announced))
     metrics.add_metric("AnnouncementsFailed", "Count", len(retry))
     return {"batchItemFailures": retry}
+
+
+def _work_on(tools: AlertTools, message: dict[str, str]) -> None:
+    announced, alerts = 0, 0
+    match message:
+        case {"desk": name}:
+            alerts = int(release_desk(tools, name) is not None)
+        case {"account": account}:
+            announced = len(announce_pending_of_account(store, machines, account))
+        case _:
+            announced = len(announce_pending(store, partial(take_change, tools), machines, message["lead"]))
+    metrics.add_metric("ChangesAnnounced", "Count", announced)
+    metrics.add_metric("AlertsSent", "Count", alerts)

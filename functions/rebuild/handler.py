@@ -22,6 +22,7 @@ from leadscore.adapters.queues import SqsFifoQueue, SqsQueue
 from leadscore.adapters.scanning import DynamoTable
 from leadscore.adapters.settings import RebuildSettings
 from leadscore.usecases.batches import Queues
+from leadscore.usecases.rate_message import RATING_DELAY_SECONDS
 from leadscore.usecases.rebuilding import Segment, rebuild_named, work_on_segment
 from leadscore.usecases.scoring import Tools
 
@@ -37,7 +38,11 @@ store = DynamoStore(
 )
 table = DynamoTable(client, settings.table_name)
 sqs = sqs_client()
-queues = Queues(events=SqsQueue(sqs, settings.events_queue_url), changes=SqsFifoQueue(sqs, settings.changes_queue_url))
+queues = Queues(
+    events=SqsQueue(sqs, settings.events_queue_url),
+    changes=SqsFifoQueue(sqs, settings.changes_queue_url),
+    ratings=SqsQueue(sqs, settings.events_queue_url, delay_seconds=RATING_DELAY_SECONDS),
+)
 # Not kept for a moment: whoever publishes a ruleset and then rebuilds means that one.
 ruleset = CachedParameter(ssm_client(), settings.ruleset_parameter, parse=parse_ruleset, ttl_seconds=0, clock=utc_now)
 

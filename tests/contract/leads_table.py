@@ -35,9 +35,26 @@ INDEXES: list[GlobalSecondaryIndexTypeDef] = [
         ],
         "Projection": {"ProjectionType": "KEYS_ONLY"},
     },
+    {
+        "IndexName": "people",
+        "KeySchema": [
+            {"AttributeName": "account", "KeyType": "HASH"},
+            {"AttributeName": "rank_key", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "KEYS_ONLY"},
+    },
+    {
+        "IndexName": "journal",
+        "KeySchema": [
+            {"AttributeName": "journal_pk", "KeyType": "HASH"},
+            {"AttributeName": "journal_key", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "KEYS_ONLY"},
+    },
 ]
 ATTRIBUTES: list[AttributeDefinitionTypeDef] = [
-    {"AttributeName": name, "AttributeType": "S"} for name in ("due_key", "due_pk", "pk", "rank_key", "rank_pk", "sk")
+    {"AttributeName": name, "AttributeType": "S"}
+    for name in ("account", "due_key", "due_pk", "journal_key", "journal_pk", "pk", "rank_key", "rank_pk", "sk")
 ]
 
 

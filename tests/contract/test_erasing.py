@@ -49,6 +49,9 @@ class DynamoBoth(DynamoStore):
         self.bury = graves.bury
         self.walk_log = graves.walk_log
         self.remove_events = graves.remove_events
+        self.walk_quarantined = graves.walk_quarantined
+        self.remove_marks = graves.remove_marks
+        self.remove_records = graves.remove_records
         self.walk_memberships = graves.walk_memberships
         self.remove_memberships = graves.remove_memberships
 

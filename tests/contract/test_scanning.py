@@ -12,9 +12,21 @@ from moto import mock_aws
 from leadscore.adapters.clock import pause
 from leadscore.adapters.dynamodb import DynamoStore
 from leadscore.adapters.erasing import DynamoGraves
+from leadscore.adapters.quarantine import DynamoWard
 from leadscore.adapters.scanning import DynamoTable
+from leadscore.quarantine import Reason
 from leadscore.usecases.rebuilding import Page, Table
-from leadscore.usecases.records import Event, Grave, Graves, Store, StoredAccount, StoredIdentity
+from leadscore.usecases.records import (
+    Event,
+    Grave,
+    Graves,
+    Quarantined,
+    Store,
+    StoredAccount,
+    StoredIdentity,
+    StoredRating,
+    Ward,
+)
 from tests.contract.leads_table import TABLE, create_leads_table
 from tests.contract.memory_store import MemoryStore
 from tests.contract.memory_table import MemoryTable
@@ -27,6 +39,7 @@ GRAVE = Grave(erased_at=0, expires_at=10**13)
 class Stored:
     store: Store
     graves: Graves
+    ward: Ward
     table: Table
 
     def pages(self, segments: int, most: int) -> list[Page]:
@@ -44,7 +57,7 @@ class Stored:
 def stored(request: pytest.FixtureRequest) -> Iterator[Stored]:
     if request.param == "memory":
         store = MemoryStore()
-        yield Stored(store, store, MemoryTable(store))
+        yield Stored(store, store, store, MemoryTable(store))
         return
     with mock_aws():
         create_leads_table()
@@ -52,6 +65,7 @@ def stored(request: pytest.FixtureRequest) -> Iterator[Stored]:
         yield Stored(
             DynamoStore(client, TABLE, shards=2, retention_days=400),
             DynamoGraves(client, TABLE, pause),
+            DynamoWard(client, TABLE, pause, retention_days=400),
             DynamoTable(client, TABLE),
         )
 
@@ -91,6 +105,16 @@ def test_every_identity_is_found_once_whatever_the_segments_and_pages(stored: St
     assert sum(page.strays for page in pages) == 0
 
 
+@pytest.mark.parametrize(("segments", "most"), [(1, 1000), (1, 1), (3, 2)])
+def test_every_account_is_found_by_whatever_there_is_of_it(stored: Stored, segments: int, most: int) -> None:
+    fill(stored)
+    for number in range(5):
+        stored.store.add_member("beta", f"user:b{number}")
+    stored.store.save_rating(StoredRating("gone#1", 1, "abc", "cold"))
+    found = [account for page in stored.pages(segments, most) for account in page.accounts]
+    assert sorted(found) == ["acme", "beta", "gone#1"]
+
+
 def test_segments_share_nothing(stored: Stored) -> None:
     fill(stored)
     parts = [{name for page in stored.pages_of(part, 4, 100) for name in page.identities} for part in range(4)]
@@ -114,3 +138,15 @@ def test_forgotten_events_are_gone_and_forgetting_twice_is_harmless(stored: Stor
     stored.table.forget_events("user:ada", events)
     stored.table.forget_events("user:ada", events)
     assert [event["messageId"] for event in stored.store.load_events("user:ada")] == ["m3"]
+
+
+def test_what_is_quarantined_is_in_nobodys_log(stored: Stored) -> None:
+    bot = Quarantined("user:bot", make_event("q1", userId="bot"), Reason.BOT, "web", 0)
+    stored.ward.keep([bot, bot._replace(identity="user:u1", event=make_event("q2", userId="u1"))])
+    stored.ward.hold(["user:bot", "user:u1", "anonymous:nobody"], Reason.INTERNAL_DOMAIN, 0)
+    stored.ward.tally("user:bot", "w", ["q1"], 10, 0)
+    stored.store.put_events("user:u1", [make_event("m1", userId="u1")])
+    for most in (1, 1000):
+        pages = stored.pages(2, most)
+        assert [name for page in pages for name in page.identities] == ["user:u1"]
+        assert sum(page.strays for page in pages) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import boto3
 import pytest
@@ -12,11 +12,12 @@ from moto import mock_aws
 
 from leadscore.adapters.dynamodb import DynamoStore, PendingTable
 from leadscore.core.alerting import AlertMemory
-from leadscore.core.changes import Change
+from leadscore.core.changes import AccountChange, Change
 from leadscore.core.identity import Ownership
 from leadscore.core.instants import DAY
 from leadscore.core.state import Moment
-from leadscore.usecases.announcing import PendingChanges
+from leadscore.usecases.announcing import PendingAccountChanges, PendingChanges
+from leadscore.usecases.cooling import DueAccounts
 from leadscore.usecases.deciding import rank_key
 from leadscore.usecases.records import (
     ConflictError,
@@ -25,6 +26,7 @@ from leadscore.usecases.records import (
     Ranked,
     StoredAccount,
     StoredIdentity,
+    StoredRating,
 )
 from leadscore.usecases.records import Store as UseCaseStore
 from tests.contract.leads_table import TABLE, create_leads_table
@@ -33,8 +35,8 @@ from tests.contract.memory_store import MemoryStore
 ADA, VISITOR = "user:ada", "anonymous:v1"
 
 
-class Store(UseCaseStore, PendingChanges, Protocol):
-    """Both faces of the store."""
+class Store(UseCaseStore, PendingChanges, PendingAccountChanges, DueAccounts, Protocol):
+    """All faces of the store."""
 
 
 class DynamoBoth(DynamoStore):
@@ -46,6 +48,8 @@ class DynamoBoth(DynamoStore):
         self._pending = PendingTable(client, table)
         self.pending = self._pending.pending
         self.clear_pending = self._pending.clear_pending
+        self.pending_of_account = self._pending.pending_of_account
+        self.clear_pending_of_account = self._pending.clear_pending_of_account
 
 
 @pytest.fixture(params=["dynamodb", "memory"])
@@ -75,7 +79,7 @@ def make_change(name: str) -> Change:
         previous_score=0.0,
         groups={"fit": 18.0, "engagement": 35.0},
         reasons=[{"criterion": "executive", "label": "Executive", "points": 10.0}],
-        alert=True,
+        alert="wanted",
         alert_reason="entered hot",
         ruleset="abc",
     )
@@ -89,6 +93,28 @@ def make_lead(
     name: str = ADA, version: int = 1, body: LeadBody | None = None, pending: tuple[Change, ...] = ()
 ) -> StoredIdentity:
     return StoredIdentity(name, version, body=body or make_body(), pending=pending)
+
+
+def make_rating(account: str = "acme", version: int = 1, points: float | None = 60, **more: Any) -> StoredRating:
+    key = None if points is None else rank_key(points)
+    return StoredRating(account, version, "abc", "hot", 60.25, 3, key, **more)
+
+
+def make_account_change(name: str, revision: int = 1) -> AccountChange:
+    return AccountChange(
+        id=name,
+        account="acme",
+        name="Acmé",
+        cause="people",
+        at="2026-01-01T00:00:00.000Z",
+        people=3,
+        tier="hot",
+        previous_tier="cold",
+        score=60.25,
+        previous_score=0.0,
+        ruleset="abc",
+        revision=revision,
+    )
 
 
 def load(store: Store, identity: str = ADA) -> StoredIdentity:
@@ -109,6 +135,13 @@ def test_a_commit_is_read_back_whole(store: Store) -> None:
     owned = StoredIdentity(VISITOR, 1, owner=Ownership(3, "m1", ADA), former=("user:bob",))
     store.commit([lead, owned])
     assert store.load_identities([ADA, VISITOR]) == {ADA: lead, VISITOR: owned}
+
+
+def test_the_score_that_machines_know_is_kept_to_the_bit_and_forgotten(store: Store) -> None:
+    for version, announced in enumerate((0.1 + 0.2, 2.0**-40, -12.5, None), 1):
+        lead = make_lead(version=version, body=replace(make_body(), announced=announced))
+        store.commit([lead])
+        assert load(store) == lead
 
 
 def test_a_commit_needs_the_versions_that_were_read(store: Store) -> None:
@@ -146,6 +179,12 @@ def test_pending_changes_add_up_and_are_cleared_one_by_one(store: Store) -> None
     store.clear_pending(ADA, ["c1"])
     assert store.pending(ADA) == (make_change("c2"),)
     assert load(store).pending == (make_change("c2"),)
+
+
+def test_pending_changes_of_one_instant_come_in_the_order_of_their_revisions(store: Store) -> None:
+    changes = [replace(make_change(name), revision=revision) for revision, name in enumerate("zam")]
+    store.commit([make_lead(pending=tuple(changes))])
+    assert list(store.pending(ADA)) == list(load(store).pending) == changes
 
 
 def test_a_commit_decided_before_a_clearing_does_not_bring_the_cleared_back(store: Store) -> None:
@@ -252,3 +291,93 @@ def test_a_lead_that_is_due_no_more_leaves_the_index(store: Store) -> None:
     assert [name for _, name in store.walk_due(3 * DAY)] == [ADA]
     store.commit([make_lead(version=3)])
     assert list(store.walk_due(3 * DAY)) == []
+
+
+def test_a_rating_is_read_back_whole(store: Store) -> None:
+    assert store.load_ratings(["acme", "beta"]) == {"acme": StoredRating("acme"), "beta": StoredRating("beta")}
+    rating = make_rating(due=DAY, pending=(make_account_change("c1"),))
+    store.save_rating(rating)
+    nobody = replace(make_rating("beta#1", points=None), score=0.1 + 0.2, people=0)
+    store.save_rating(nobody)
+    assert store.load_ratings(["acme", "beta#1"]) == {"acme": rating, "beta#1": nobody}
+
+
+def test_a_rating_needs_the_version_that_was_read(store: Store) -> None:
+    store.save_rating(make_rating())
+    for version in (1, 3):
+        with pytest.raises(ConflictError):
+            store.save_rating(make_rating(version=version, points=99))
+    store.save_rating(make_rating(version=2, points=70))
+    assert store.load_ratings(["acme"])["acme"] == make_rating(version=2, points=70)
+
+
+def test_a_rating_and_the_traits_of_its_account_are_written_apart(store: Store) -> None:
+    store.save_account(StoredAccount("acme", 1, "traits"))
+    store.save_rating(make_rating())
+    store.save_account(StoredAccount("acme", 2, "newer"))
+    store.add_member("acme", ADA)
+    assert store.load_accounts(["acme"])["acme"] == StoredAccount("acme", 2, "newer")
+    assert store.load_ratings(["acme"])["acme"] == make_rating()
+    assert [name for _, name in store.walk_members("acme")] == [ADA]
+
+
+def test_changes_of_an_account_add_up_in_order_and_are_cleared_one_by_one(store: Store) -> None:
+    changes = [make_account_change(name, revision) for revision, name in enumerate(("z", "a"), 1)]
+    for version, change in enumerate(changes, 1):
+        store.save_rating(make_rating(version=version, pending=(change,)))
+    assert store.pending_of_account("acme") == store.load_ratings(["acme"])["acme"].pending == tuple(changes)
+    for _ in range(2):
+        store.clear_pending_of_account("acme", ["z"])
+    store.save_rating(make_rating(version=3))
+    assert store.pending_of_account("acme") == (changes[1],)
+    store.clear_pending_of_account("beta", ["z"])
+    assert store.pending_of_account("beta") == ()
+    assert store.load_ratings(["beta"])["beta"].version == 0
+
+
+def test_the_people_of_an_account_are_walked_from_the_highest_bound_down(store: Store) -> None:
+    keys = {f"user:{i:03d}": (i * 37) % 11 - 5 for i in range(40)}
+    for name, points in keys.items():
+        store.commit([make_lead(name, body=make_body(points, account="acme"))])
+    store.commit([make_lead("user:other", body=make_body(99, account="beta"))])
+    store.commit([make_lead("user:alone", body=make_body(99))])
+    store.save_rating(make_rating())
+    wanted = [(rank_key(keys[name]), name) for name in sorted(keys, key=lambda name: (-keys[name], name))]
+    assert list(store.walk_people("acme")) == wanted
+    assert list(store.walk_people("nobody")) == []
+
+
+def test_who_leaves_an_account_leaves_its_people(store: Store) -> None:
+    store.commit([make_lead(version=1, body=make_body(5, account="acme"))])
+    store.commit([make_lead(version=2, body=make_body(9, account="beta"))])
+    assert list(store.walk_people("acme")) == []
+    assert list(store.walk_people("beta")) == [(rank_key(9), ADA)]
+    store.commit([make_lead(version=3, body=make_body(9))])
+    assert list(store.walk_people("beta")) == []
+
+
+def test_accounts_and_leads_are_ranked_apart(store: Store) -> None:
+    keys = {f"a{i:02d}": (i * 37) % 11 for i in range(30)}
+    for name, points in keys.items():
+        store.save_rating(make_rating(name, points=points))
+    store.save_rating(make_rating("nobody", points=None))
+    store.commit([make_lead(body=make_body(5, DAY))])
+    wanted = [(rank_key(keys[name]), name) for name in sorted(keys, key=lambda name: (-keys[name], name))]
+    assert list(store.walk_account_ranking()) == wanted
+    assert [entry.identity for entry in store.walk_ranking()] == [ADA]
+    store.save_rating(make_rating("a00", version=2, points=None))
+    assert "a00" not in {name for _, name in store.walk_account_ranking()}
+
+
+def test_due_accounts_are_found_by_their_instant_and_apart_from_leads(store: Store) -> None:
+    for number in range(12):
+        store.save_rating(make_rating(f"a{number:02d}", due=(number * 5 % 12) * DAY))
+    store.save_rating(make_rating("never"))
+    store.commit([make_lead(body=make_body(due=DAY))])
+    wanted = [f"a{number:02d}" for number in sorted(range(12), key=lambda number: number * 5 % 12)]
+    assert list(store.walk_due_accounts(12 * DAY)) == wanted
+    assert list(store.walk_due_accounts(7 * DAY)) == wanted[:8]
+    assert list(store.walk_due_accounts(7 * DAY - 1)) == wanted[:7]
+    assert [name for _, name in store.walk_due(12 * DAY)] == [ADA]
+    store.save_rating(make_rating(wanted[0], version=2))
+    assert list(store.walk_due_accounts(12 * DAY)) == wanted[1:]

@@ -13,9 +13,10 @@ from leadscore_cli.api_client import ApiClient
 from leadscore_cli.aws import local_session
 from leadscore_cli.local_stage import LocalStage
 from leadscore_cli.project import find_project
-from tests.e2e.deployed import Clients, Stack
+from tests.e2e.deployed import ARCHIVE_BUCKET, Clients, Stack
 
 LOOPBACK = ["127.0.0.1"]
+CONTEXT = ("alert_routes=tests/e2e/alert_routes.yaml", f"import_bucket={ARCHIVE_BUCKET}")
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
@@ -30,7 +31,13 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The app, deployed on an emulated AWS that enforces IAM."""
-    stage = LocalStage(find_project(), tmp_path_factory.mktemp("stage") / "state", print, outlives_this_process=False)
+    stage = LocalStage(
+        find_project(),
+        tmp_path_factory.mktemp("stage") / "state",
+        print,
+        outlives_this_process=False,
+        context=CONTEXT,
+    )
     outputs = stage.up()
     try:
         session = local_session()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
+# What the stack imports archives from; a test that uses it makes it.
+ARCHIVE_BUCKET = "leadscore-archive"
 _POLL_SECONDS = 0.1
 
 

@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from botocore.config import Config
 
 from leadscore import parse_ruleset
+from leadscore.adapters.desks import DynamoDesks
 from leadscore.adapters.dynamodb import DynamoStore, PendingTable
+from leadscore.adapters.erasing import DynamoGraves
 from leadscore.adapters.items import identity_key
-from leadscore.core.identity import identities
-from leadscore.usecases.records import Event
+from leadscore.adapters.quarantine import DynamoWard
+from leadscore.core.alerts import Alert
+from leadscore.core.identity import identities, pseudonym
+from leadscore.quarantine import parse_quarantine
+from leadscore.usecases.alerting import AlertTools, release_desk, take_change
+from leadscore.usecases.batches import Queues, score_batch
+from leadscore.usecases.quarantining import Gate
+from leadscore.usecases.rating import rate_account
+from leadscore.usecases.records import Event, Graves
 from leadscore.usecases.scoring import Tools, apply_events
-from leadscore_cli.costs import WRITE_UNITS
+from leadscore_cli.costs import READ_UNITS, WRITE_UNITS
 from tests.e2e.deployed import Stack
+from tests.unit.test_user_agents import CRAWLERS, PEOPLE, UNUSUAL_PEOPLE
 
+QUARANTINE = Path(__file__).parents[2] / "infra" / "quarantine.yaml"
 NOW = datetime.now(UTC)  # noqa: TID251
 WRITES = ("PutItem", "UpdateItem", "TransactWriteItems", "DeleteItem")
 FIT = {"title": "CEO", "company": {"employees": 300}}
 NUMBERS = count()
+
+
+class Nowhere:
+    """Takes what is handed on, and forgets it."""
+
+    def send_all(self, bodies: Sequence[str]) -> None:
+        pass
+
+    def publish(self, alert: Alert) -> None:
+        pass
 
 
 class Meter:
@@ -32,6 +55,7 @@ class Meter:
     def __init__(self, stack: Stack, client: Any) -> None:
         self.units = 0.0
         self.reads = 0
+        self.read_units = 0.0
         document = json.loads(stack.clients.ssm.get_parameter(Name=stack.names.ruleset_parameter)["Parameter"]["Value"])
         # With decay both index keys move with every matching event.
         document["groups"]["engagement"]["half_life"] = "30d"
@@ -42,6 +66,7 @@ class Meter:
             client.meta.events.register(f"provide-client-params.dynamodb.{call}", _ask_for_units)
             client.meta.events.register(f"after-call.dynamodb.{call}", self._count)
         for call in ("GetItem", "BatchGetItem", "Query"):
+            client.meta.events.register(f"provide-client-params.dynamodb.{call}", _ask_for_units)
             client.meta.events.register(f"after-call.dynamodb.{call}", self._count_read)
 
     def score(self, *events: Event) -> float:
@@ -52,6 +77,51 @@ class Meter:
             members.setdefault(identities(event, self._tools.ruleset.identity)[0], []).append(event)
         apply_events(self._tools, members)
         return self.units
+
+    def rate(self, account: str) -> float:
+        """Return the write units of rating an account."""
+        self.units = self.reads = self.read_units = 0
+        rate_account(self._tools, account)
+        return self.units
+
+    def score_messages(self, *events: Event, judged: bool) -> tuple[float, int]:
+        """Return the write units and the reads of one batch as it comes off the queue, judged or not."""
+        self.units = self.reads = 0
+        ward = DynamoWard(self._client, self._table, lambda _: None, retention_days=400)
+        gate = Gate(parse_quarantine(QUARANTINE.read_text(encoding="utf-8")), ward) if judged else None
+        records = [{"messageId": str(n), "body": json.dumps({"event": event})} for n, event in enumerate(events)]
+        store = self._tools.store
+        outcome = score_batch(self._tools, Queues(Nowhere(), Nowhere()), records, cast(Graves, store), None, gate)
+        assert outcome.failures == []
+        return self.units, self.reads
+
+    def take(self, lead: str) -> float:
+        """Return the write units of recording what is pending on a lead, of filing it, and of forgetting it."""
+        self.units = 0.0
+        tools, identity = self._alert_tools(), f"user:{lead}"
+        for change in PendingTable(self._client, self._table).pending(identity):
+            take_change(tools, identity, change)
+        self.announce(lead)
+        return self.units
+
+    def release(self, lead: str) -> tuple[float, float]:
+        """Return the write and read units of telling people what waits at the desk of a lead."""
+        self.units = self.read_units = 0.0
+        assert release_desk(self._alert_tools(), f"lead:{pseudonym(f'user:{lead}')}") is not None
+        return self.units, self.read_units
+
+    def _alert_tools(self) -> AlertTools:
+        return AlertTools(
+            desks=DynamoDesks(self._client, self._table, shards=2, retention_days=400),
+            reader=self._tools.store,
+            people=DynamoGraves(self._client, self._table, lambda _: None),
+            ruleset=self._tools.ruleset,
+            publisher=Nowhere(),
+            releases=Nowhere(),
+            lead_page=None,
+            clock=lambda: NOW,
+            pause=lambda _: None,
+        )
 
     def announce(self, lead: str) -> None:
         """Forget what is pending, as `notify` does soon after the write."""
@@ -68,8 +138,11 @@ class Meter:
         for one in consumed if isinstance(consumed, list) else [consumed]:
             self.units += one["CapacityUnits"]
 
-    def _count_read(self, **_: object) -> None:
+    def _count_read(self, parsed: dict[str, Any], **_: object) -> None:
         self.reads += 1
+        consumed = parsed.get("ConsumedCapacity", [])
+        for one in consumed if isinstance(consumed, list) else [consumed]:
+            self.read_units += one["CapacityUnits"]
 
 
 def _ask_for_units(params: dict[str, Any], **_: object) -> dict[str, Any]:
@@ -91,6 +164,10 @@ def make_event(lead: str, kind: str, age: timedelta = timedelta(hours=1), **more
 
 def pricing(lead: str, age: timedelta = timedelta(hours=1), **more: object) -> Event:
     return make_event(lead, "page", age, properties={"path": "/pricing"}, **more)
+
+
+def joining(lead: str, account: str) -> Event:
+    return make_event(lead, "group", timedelta(hours=2), groupId=account, traits={"plan": "free"})
 
 
 def test_an_event_that_matches_nothing_costs_one_unit(meter: Meter) -> None:
@@ -127,11 +204,69 @@ def test_identify_without_a_change_writes_no_lead(meter: Meter) -> None:
     assert meter.score(again) == WRITE_UNITS["identify without a change"] == 1
 
 
+def test_a_change_on_record_and_an_alert(meter: Meter) -> None:
+    meter.score(make_event("cost-l", "identify", traits=FIT), pricing("cost-l", timedelta(days=9)))
+    assert meter.take("cost-l") == WRITE_UNITS["announcement"]
+    meter.score(make_event("cost-l", "track", event="Trial Started"))
+    filed = meter.take("cost-l") - WRITE_UNITS["announcement"]
+    told, read = meter.release("cost-l")
+    assert filed + told == WRITE_UNITS["alert"]
+    assert read <= READ_UNITS["alert"]
+
+
 def test_a_join(meter: Meter) -> None:
     visit = pricing("", userId=None, anonymousId="cost-f-device")
     meter.score({key: value for key, value in visit.items() if value is not None})
     meter.score(make_event("cost-f", "identify", traits={"title": "CEO"}))
     assert meter.score(make_event("cost-f", "identify", anonymousId="cost-f-device", traits={})) == WRITE_UNITS["join"]
+
+
+def test_who_joins_an_account_is_noted_and_indexed_there(meter: Meter) -> None:
+    meter.score(pricing("cost-h"))
+    units = meter.score(joining("cost-h", "cost-account-1"))
+    assert units == WRITE_UNITS["matches nothing"] + WRITE_UNITS["joins an account"]
+
+
+def test_a_matching_event_of_a_lead_in_an_account_moves_one_more_key(meter: Meter) -> None:
+    meter.score(make_event("cost-i", "identify", traits=FIT), joining("cost-i", "cost-account-2"))
+    meter.score(pricing("cost-i", timedelta(days=9)))
+    meter.announce("cost-i")
+    before = meter.keys("cost-i")
+    assert meter.score(pricing("cost-i")) == WRITE_UNITS["matches"] + WRITE_UNITS["matches, of an account"]
+    assert all(meter.keys("cost-i")[name] != key for name, key in before.items())
+    assert meter.score(make_event("cost-i", "page", properties={"path": "/"})) == 1
+
+
+def test_rating_an_account_writes_where_something_is_new(meter: Meter) -> None:
+    meter.score(joining("cost-j", "cost-account-3"), joining("cost-k", "cost-account-3"))
+    first = meter.rate("cost-account-3")
+    meter.score(make_event("cost-j", "identify", traits=FIT), pricing("cost-j", timedelta(days=9)))
+    warm = meter.rate("cost-account-3")
+    meter.score(pricing("cost-k", timedelta(minutes=1)))
+    hotter = meter.rate("cost-account-3")
+    assert hotter == WRITE_UNITS["account rated"], (first, warm, hotter)
+    # A tier that is new is due within a day.
+    assert first < hotter <= warm <= hotter + 2
+    reads = meter.read_units
+    assert meter.rate("cost-account-3") == 0
+    # Where something was written the people are read once more: here two of them.
+    assert meter.read_units < reads <= READ_UNITS["account rated"]
+
+
+@pytest.mark.parametrize("agent", [PEOPLE[0], UNUSUAL_PEOPLE[0]])
+def test_judging_costs_what_counts_nothing(meter: Meter, agent: str) -> None:
+    """The document that is shipped, and a batch as full as one is."""
+
+    def crowd() -> list[Event]:
+        people = [f"cost-crowd-{next(NUMBERS)}" for _ in range(10)]
+        return [pricing(person, context={"userAgent": agent}) for person in people for _ in range(9)]
+
+    assert meter.score_messages(*crowd(), judged=True) == meter.score_messages(*crowd(), judged=False)
+
+
+def test_a_quarantined_event_costs_an_item_and_its_place_in_the_journal(meter: Meter) -> None:
+    bot = pricing("cost-bot", context={"userAgent": CRAWLERS[0]})
+    assert meter.score_messages(bot, judged=True)[0] == 2
 
 
 def test_reads_are_few(meter: Meter) -> None:

@@ -21,20 +21,21 @@ def proxy_event(
 ) -> dict[str, Any]:
     """Return the envelope of one request: bytes arrive in base64, text arrives as it is."""
     binary = isinstance(body, bytes)
+    resource, parameters = _route(path)
     sent = {"Host": "abc123.execute-api.us-east-1.amazonaws.com", "X-Forwarded-Proto": "https", **(headers or {})}
     return {
-        "resource": path,
+        "resource": resource,
         "path": path,
         "httpMethod": method,
         "headers": sent,
         "multiValueHeaders": {name: [value] for name, value in sent.items()},
         "queryStringParameters": dict(query) if query else None,
         "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} if query else None,
-        "pathParameters": None,
+        "pathParameters": parameters,
         "stageVariables": None,
         "requestContext": {
             "resourceId": "r1",
-            "resourcePath": path,
+            "resourcePath": resource,
             "httpMethod": method,
             "requestTime": "01/Mar/2026:12:00:00 +0000",
             "path": f"/v1{path}",
@@ -51,3 +52,14 @@ def proxy_event(
         "body": b64encode(body).decode() if isinstance(body, bytes) else body,
         "isBase64Encoded": binary,
     }
+
+
+def _route(path: str) -> tuple[str, dict[str, str] | None]:
+    """Return the resource that a path belongs to, and what stands in it for the parameter, encoded as it was sent."""
+    match path.strip("/").split("/"):
+        case [("leads" | "accounts") as what, name, *rest]:
+            return "/".join(["", what, "{id}", *rest]), {"id": name}
+        case ["people", *rest]:
+            resource, parameters = _route(f"/{'/'.join(rest)}")
+            return f"/people{resource}", parameters
+    return path, None

@@ -359,3 +359,25 @@ def test_an_error_that_nobody_foresaw_is_logged_by_its_place_and_not_by_its_word
     assert "ValueError" in written.out
     assert "in stumble" in written.out
     assert SECRET not in written.out + written.err + json.dumps(answer)
+
+
+def test_how_an_event_came_goes_along_with_it_and_not_into_it(
+    ingest: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+    headers = {"Origin": "https://product.example", "User-Agent": agent, "Sec-Purpose": "prefetch;prerender"}
+    assert ingest.call(proxy_event("/t", json.dumps({**EVENT, "writeKey": KEY}), headers=headers))[0] == 200
+    [message] = ingest.messages()
+    assert message["edge"] == {"ip": "192.0.2.1", "userAgent": agent, "prefetch": True}
+    assert not {"192.0.2.1", agent} & {str(value) for value in message["event"].values()}
+    out = capsys.readouterr().out
+    assert agent not in out
+    assert "192.0.2.1" not in out
+
+
+@pytest.mark.parametrize("recording", ["plain", "gzip"])
+def test_an_sdk_on_a_server_is_not_judged_by_its_own_name(ingest: Deployed, recording: str) -> None:
+    sent = RECORDED[recording]
+    assert "user-agent" in {name.lower() for name in sent["headers"]}
+    ingest.call(proxy_event(sent["path"], b64decode(sent["body_base64"]), headers=sent["headers"]))
+    assert [message["edge"] for message in ingest.messages()] == [{"ip": "192.0.2.1"}] * 6

@@ -43,6 +43,7 @@ class Account:
             "TABLE_NAME": TABLE,
             "RULESET_PARAMETER": "/ruleset",
             "MAPPINGS_PARAMETER": "/mappings",
+            "QUARANTINE_PARAMETER": "/quarantine",
             "RULESET_TTL_SECONDS": "0",
             "RANK_SHARDS": "2",
             "EVENT_RETENTION_DAYS": "400",
@@ -87,6 +88,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         }
         boto3.client("ssm").put_parameter(Name="/ruleset", Value=RULESET.document, Type="String")
         boto3.client("ssm").put_parameter(Name="/mappings", Value='{"mappings":[]}', Type="String")
+        boto3.client("ssm").put_parameter(Name="/quarantine", Value='{"bots":true}', Type="String")
         store = DynamoStore(boto3.client("dynamodb"), TABLE, shards=2, retention_days=400)
         yield Account(store, urls, monkeypatch)
 
@@ -142,7 +144,7 @@ def test_a_new_ruleset_holds_from_the_next_call_on(account: Account) -> None:
     assert answer["next"]["ruleset"] == parse_ruleset(changed).version
     assert answer["found"] == []
     [told] = account.store.load_identities(["user:ada"])["user:ada"].pending[-1:]
-    assert (told.cause, told.alert) == ("ruleset", False)
+    assert (told.cause, told.alert) == ("ruleset", "suppressed")
 
 
 def test_a_lead_that_fails_is_logged_with_its_reason(account: Account, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,9 @@
 """Synthesizes every stage in one process of its own: `python -m tests.infra.synthesize_stages FOLDER`.
 
 FOLDER gets one assembly for each stage, `again` (local once more), `guarded` and `guarded-local` (dev and local with
-all that the context can add) and `naked.txt`: what the synth said to a queue without a dead-letter queue, to show that
-the gate closes.
+all that the context can add), `peopled` and `impersonal` (local with a user pool, dev without), `importing` (dev that
+imports from S3), `teams` (dev with alerts in Microsoft Teams) and `naked.txt`: what the synth said to a queue without a
+dead-letter queue, to show that the gate closes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from infra.stages import STAGE_NAMES
 
 # As the partner names it, with the id of the account's own connection.
 PARTNER_BUS = "aws.partner/stripe.com/ed_test_1"
+ALERTS = {"alert_routes": "tests/infra/alert_routes.yaml", "chat": "slack:T0123/C0456"}
+CRMS = {"crm": "hubspot, salesforce", "salesforce_domain": "acme.my.salesforce.com"}
+TEAMS_CHANNEL = (
+    "teams:11111111-2222-3333-4444-555555555555/66666666-7777-8888-9999-000000000000/19%3aalerts%40thread.tacv2"
+)
+ARCHIVE_BUCKET = "acme.archive-1"
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,8 +46,12 @@ def main(folder: Path) -> None:
     for stage in STAGE_NAMES:
         app(stage, stage).synth()
     app("local", "again").synth()
-    app("dev", "guarded", waf="true", usage_plan="true", partner_buses=PARTNER_BUS).synth()
-    app("local", "guarded-local", waf="true").synth()
+    app("dev", "guarded", waf="true", usage_plan="true", partner_buses=PARTNER_BUS, **CRMS, **ALERTS).synth()
+    app("local", "guarded-local", waf="true", **CRMS, **ALERTS).synth()
+    app("local", "peopled", people="true").synth()
+    app("dev", "impersonal", people="false").synth()
+    app("dev", "importing", import_bucket=ARCHIVE_BUCKET).synth()
+    app("dev", "teams", chat=TEAMS_CHANNEL).synth()
     naked = app("local", "naked")
     sqs.Queue(Stack(naked, "Naked"), "Queue")
     try:

@@ -61,7 +61,10 @@ def test_metered_readers_need_a_key_and_senders_none(guarded: Assembly) -> None:
     [plan] = guarded.properties("AWS::ApiGateway::UsagePlan").values()
     methods = guarded.properties("AWS::ApiGateway::Method").values()
 
-    assert {method["AuthorizationType"] for method in methods if method.get("ApiKeyRequired")} == {"AWS_IAM"}
+    assert {method["AuthorizationType"] for method in methods if method.get("ApiKeyRequired")} == {
+        "AWS_IAM",
+        "COGNITO_USER_POOLS",
+    }
     assert {method["AuthorizationType"] for method in methods if not method.get("ApiKeyRequired")} == {"NONE"}
     assert plan["Throttle"]["RateLimit"] > 0
     assert plan["Quota"]["Period"] == "DAY"
@@ -88,8 +91,9 @@ def test_the_local_stage_leaves_the_web_acl_out() -> None:
     assert not asked.file("firewall").exists()
 
 
+@pytest.mark.parametrize("name", ["waf", "people"])
 @pytest.mark.parametrize("value", ["yes", "1", "", "True"])
-def test_a_switch_that_is_neither_true_nor_false_is_an_error(value: str) -> None:
+def test_a_switch_that_is_neither_true_nor_false_is_an_error(name: str, value: str) -> None:
     context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
-    with pytest.raises(ContextError, match="waf"):
-        build_app(App(context={**context, "stage": "dev", "waf": value}), ROOT)
+    with pytest.raises(ContextError, match=name):
+        build_app(App(context={**context, "stage": "dev", name: value}), ROOT)

@@ -42,7 +42,9 @@ def test_nag_stops_a_synth_that_has_a_finding() -> None:
 
 def test_cfn_lint_has_nothing_to_say_about_what_goes_to_aws(tmp_path: Path) -> None:
     templates = [str(assembly_of(stage).file(stack)) for stage in STAGE_NAMES for stack in STACKS]
-    templates.append(str(Assembly(assemblies() / "guarded", "dev").file("firewall")))
+    templates += [
+        str(Assembly(assemblies() / "guarded", "dev").file(stack)) for stack in ("firewall", "crm", "chat", *STACKS)
+    ]
     # W3005 minds that a function names its role twice: the CDK does so to wait for the role's policy as well.
     options = ["--format", "json", "--regions", "eu-central-1", "us-east-1", "--ignore-checks", "W3005", "--"]
     done = subprocess.run(
@@ -74,10 +76,17 @@ def test_a_second_synth_gives_the_same_bytes(local: Assembly, stack: str, kind: 
 
 
 def test_stages_differ_in_their_figures_and_not_in_their_resources() -> None:
-    """An address in the context is the only other thing that adds a resource, and all stages have one here."""
-    kinds = [
-        sorted(each["Type"] for stack in STACKS for each in assembly_of(stage).template(stack)["Resources"].values())
-        for stage in STAGE_NAMES
-    ]
+    """What the context adds is the only other thing that adds a resource; local has people where it is asked for."""
+    kinds = [_kinds(assembly_of(stage)) for stage in STAGE_NAMES]
+    asked = {name: _kinds(Assembly(assemblies() / name, stage)) for name, stage in ASKED.items()}
 
-    assert kinds[0] == kinds[1] == kinds[2]
+    assert kinds == [asked["impersonal"], asked["peopled"], asked["peopled"]]
+    assert kinds[1] != kinds[0]
+
+
+# Assemblies in which the context says of the user pool what the stage would not.
+ASKED = {"impersonal": "dev", "peopled": "local"}
+
+
+def _kinds(assembly: Assembly) -> list[str]:
+    return sorted(each["Type"] for stack in STACKS for each in assembly.template(stack)["Resources"].values())

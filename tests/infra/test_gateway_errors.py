@@ -15,6 +15,7 @@ MUST_HAVE = {
     "DEFAULT_5XX": "internal_error",
     "ACCESS_DENIED": "access_denied",
     "EXPIRED_TOKEN": "expired_token",
+    "INVALID_API_KEY": "invalid_api_key",
     "INTEGRATION_FAILURE": "unavailable",
     "INTEGRATION_TIMEOUT": "timeout",
     "INVALID_SIGNATURE": "invalid_signature",
@@ -22,6 +23,7 @@ MUST_HAVE = {
     "REQUEST_TOO_LARGE": "payload_too_large",
     "RESOURCE_NOT_FOUND": "not_found",
     "THROTTLED": "throttled",
+    "UNAUTHORIZED": "unauthorized",
     "UNSUPPORTED_MEDIA_TYPE": "unsupported_media_type",
 }
 
@@ -74,5 +76,13 @@ def test_throttled_senders_are_told_when_to_come_back(responses: dict[str, dict[
     assert responses["THROTTLED"]["ResponseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
 
 
-def test_status_codes_stay_the_gateways_own(responses: dict[str, dict[str, object]]) -> None:
-    assert {each.get("StatusCode") for each in responses.values()} == {None}
+def test_status_codes_stay_the_gateways_own_but_for_what_is_not_signed(
+    responses: dict[str, dict[str, object]],
+) -> None:
+    changed = {kind: each["StatusCode"] for kind, each in responses.items() if "StatusCode" in each}
+    headers = responses["MISSING_AUTHENTICATION_TOKEN"]["ResponseParameters"]
+
+    assert changed == {"MISSING_AUTHENTICATION_TOKEN": "401"}
+    assert isinstance(headers, dict)
+    # RFC 9110 has every 401 say how to authenticate.
+    assert headers["gatewayresponse.header.WWW-Authenticate"] == "'AWS4-HMAC-SHA256'"

@@ -14,7 +14,7 @@ from tests.infra.synthesized import ROOT, STACKS, Assembly, as_list, assemblies
 # A changed logical id makes CloudFormation replace the resource, and with it everything that it remembers.
 PINNED = {
     "AWS::DynamoDB::Table": {"TableCD117FA1"},
-    "AWS::SSM::Parameter": {"Mappings02DEF699", "Ruleset6227EC3D", "WriteKeys3188BAF3"},
+    "AWS::SSM::Parameter": {"Mappings02DEF699", "Quarantine23FF09FE", "Ruleset6227EC3D", "WriteKeys3188BAF3"},
     "AWS::SQS::Queue": {
         "EventsQueue7396B467",
         "EventsDeadLetters8A90034E",
@@ -95,6 +95,7 @@ def test_parameters_have_names_that_people_can_type(assembly: Assembly, stage: S
     assert names == {
         "Ruleset": f"/leadscore/{stage.name}/ruleset",
         "Mappings": f"/leadscore/{stage.name}/mappings",
+        "Quarantine": f"/leadscore/{stage.name}/quarantine",
         "WriteKeys": f"/leadscore/{stage.name}/write-keys",
     }
 

@@ -45,19 +45,34 @@ RIGHTS = {
             "dynamodb:UpdateItem",
             "dynamodb:BatchWriteItem",
         },
+        "Table.Arn/index/people": {"dynamodb:Query"},
         f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
         f"{PARAMETER}Mappings": {"ssm:GetParameter"},
+        f"{PARAMETER}Quarantine": {"ssm:GetParameter"},
         "ChangesQueue.Arn": {"sqs:SendMessage"},
     },
     "Notify": {
-        "ChangesQueue.Arn": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
-        "Table.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "ChangesQueue.Arn": {
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:SendMessage",
+        },
+        "Table.Arn": {
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:Query",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
+        f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
         "Alerts": {"sns:Publish"},
         "Bus.Arn": {"events:PutEvents"},
     },
     "Api": {
         "Table.Arn": {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"},
         "Table.Arn/index/ranking": {"dynamodb:Query"},
+        "Table.Arn/index/people": {"dynamodb:Query"},
         f"{PARAMETER}Ruleset": {"ssm:GetParameter", "ssm:GetParameterHistory"},
         "EventsQueue.Arn": {"sqs:SendMessage"},
     },
@@ -75,6 +90,7 @@ RIGHTS = {
     "Cool": {
         "Table.Arn/index/due": {"dynamodb:Query"},
         "EventsQueue.Arn": {"sqs:SendMessage"},
+        "ChangesQueue.Arn": {"sqs:SendMessage"},
         "Bus.Arn": {"events:PutEvents"},
     },
     "Rebuild": {
@@ -98,12 +114,20 @@ SENDING_ROUTES = {
     *("/t", "/i", "/p", "/s", "/g", "/a"),
 }
 SETTINGS_ROUTES = {"/projects/{key}/settings", "/sourceConfig"}
+READING_ROUTES = {
+    *("/leads", "/leads/{id}", "/leads/{id}/export", "/accounts", "/accounts/{id}", "/tiers", "/ruleset"),
+}
+OPEN_ROUTES = {"/health", "/openapi.json"}
+PEOPLES_ROUTES = {f"/people{path}" for path in READING_ROUTES}
+# What catches what no other route takes.
+CATCH_ALL = {"", "/{proxy+}"}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_environment_is_exactly_what_the_settings_class_reads(assembly: Assembly, name: str) -> None:
     function = assembly.properties("AWS::Lambda::Function")[f"{name}Function"]
-    read = {field.name.upper() for field in fields(SETTINGS[name])}
+    # What a setting may be without is there where the context asks for it.
+    read = {field.name.upper() for field in fields(SETTINGS[name]) if field.type != "str | None"}
 
     assert set(function["Environment"]["Variables"]) == read | POWERTOOLS
 
@@ -124,12 +148,19 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "ScoreFunction.CHANGES_QUEUE_URL": "ChangesQueue",
         "ScoreFunction.RULESET_PARAMETER": "Ruleset",
         "ScoreFunction.MAPPINGS_PARAMETER": "Mappings",
+        "ScoreFunction.QUARANTINE_PARAMETER": "Quarantine",
         "ScoreFunction.RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
         "ScoreFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "ScoreFunction.RANK_SHARDS": str(stage.rank_shards),
         "NotifyFunction.TABLE_NAME": "Table",
         "NotifyFunction.ALERTS_TOPIC_ARN": "Alerts",
         "NotifyFunction.BUS_NAME": "Bus",
+        "NotifyFunction.CHANGES_QUEUE_URL": "ChangesQueue",
+        "NotifyFunction.RULESET_PARAMETER": "Ruleset",
+        "NotifyFunction.RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+        "NotifyFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+        "NotifyFunction.RANK_SHARDS": str(stage.rank_shards),
+        "NotifyFunction.STAGE": stage.name,
         "ApiFunction.TABLE_NAME": "Table",
         "ApiFunction.EVENTS_QUEUE_URL": "EventsQueue",
         "ApiFunction.RULESET_PARAMETER": "Ruleset",
@@ -143,6 +174,7 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "EraseFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "EraseFunction.RANK_SHARDS": str(stage.rank_shards),
         "CoolFunction.TABLE_NAME": "Table",
+        "CoolFunction.CHANGES_QUEUE_URL": "ChangesQueue",
         "CoolFunction.EVENTS_QUEUE_URL": "EventsQueue",
         "CoolFunction.BUS_NAME": "Bus",
         "CoolFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
@@ -255,8 +287,10 @@ def test_queues_call_their_functions_and_learn_which_messages_failed(assembly: A
     }
     for mapping in mappings.values():
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-        assert mapping["BatchSize"] == stage.batch_size
-        assert mapping.get("MaximumBatchingWindowInSeconds", 0) == stage.batch_window
+        is_fifo = assembly.show(mapping["EventSourceArn"]) == "ChangesQueue.Arn"
+        # Lambda takes ten messages of a FIFO queue at most, and refuses to wait for more.
+        assert mapping["BatchSize"] == (10 if is_fifo else stage.batch_size)
+        assert mapping.get("MaximumBatchingWindowInSeconds", 0) == (0 if is_fifo else stage.batch_window)
         assert mapping["ScalingConfig"] == {"MaximumConcurrency": stage.max_concurrency}
 
 
@@ -301,30 +335,46 @@ def _routes(assembly: Assembly) -> dict[tuple[str, str], dict[str, Any]]:
     return {(each["HttpMethod"], path(each["ResourceId"])): each for each in methods}
 
 
-def test_routes_are_the_sdks_paths_and_those_for_people(assembly: Assembly) -> None:
+def test_routes_are_the_sdks_paths_and_those_of_readers(assembly: Assembly, stage: Stage) -> None:
     routes = _routes(assembly)
 
     assert set(routes) == (
         {("POST", path) for path in SENDING_ROUTES}
         | {(verb, path) for path in SETTINGS_ROUTES for verb in ("GET", "HEAD")}
         | {("OPTIONS", path) for path in SENDING_ROUTES | SETTINGS_ROUTES}
-        | {("GET", "/leads"), ("GET", "/leads/{id}"), ("GET", "/leads/{id}/export"), ("DELETE", "/leads/{id}")}
+        | {
+            ("GET", path)
+            for path in READING_ROUTES | OPEN_ROUTES | (PEOPLES_ROUTES if stage.signs_people_in else set())
+        }
+        | {("DELETE", "/leads/{id}")}
+        | {("ANY", path) for path in CATCH_ALL}
     )
 
 
 def test_sending_needs_a_write_key_and_reading_and_erasing_a_signature(assembly: Assembly) -> None:
-    wanted = {
-        "POST": ("NONE", "IngestFunction.Arn"),
-        "GET": ("AWS_IAM", "ApiFunction.Arn"),
-        "DELETE": ("AWS_IAM", "EraseFunction.Arn"),
-    }
+    def wanted(verb: str, path: str) -> tuple[str, str]:
+        if path in SENDING_ROUTES | SETTINGS_ROUTES | CATCH_ALL:
+            return "NONE", "IngestFunction.Arn"
+        if path in OPEN_ROUTES:
+            return "NONE", "ApiFunction.Arn"
+        if verb == "DELETE":
+            return "AWS_IAM", "EraseFunction.Arn"
+        return "COGNITO_USER_POOLS" if path in PEOPLES_ROUTES else "AWS_IAM", "ApiFunction.Arn"
 
     for (verb, path), method in _routes(assembly).items():
         if verb != "OPTIONS":
-            authorization, function = wanted["POST" if path in SETTINGS_ROUTES else verb]
+            authorization, function = wanted(verb, path)
             assert method["AuthorizationType"] == authorization
             assert method["Integration"]["Type"] == "AWS_PROXY"
             assert function in assembly.show(method["Integration"]["Uri"])
+
+
+def test_what_no_route_is_for_reaches_no_function_that_can_read(assembly: Assembly) -> None:
+    reached = {assembly.show(_routes(assembly)["ANY", path]["Integration"]["Uri"]) for path in CATCH_ALL}
+    statements = assembly.properties("AWS::IAM::Policy")["IngestRoleDefaultPolicy"]["PolicyDocument"]["Statement"]
+
+    assert all("IngestFunction.Arn" in uri for uri in reached)
+    assert not any("dynamodb" in action for each in statements for action in as_list(each["Action"]))
 
 
 def test_one_permission_a_function_lets_its_own_trigger_and_no_other_call_it(assembly: Assembly) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from infra.bundling import Bundle, bundle_function, bundle_layer
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("ingest", "score", "notify", "api", "erase", "cool", "rebuild")
+FUNCTIONS = ("ingest", "score", "notify", "api", "erase", "cool", "rebuild", "importer", "slack")
 # What the Lambda runtime brings along: boto3 with everything under it.
 _RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "urllib3", "six")
 # One value serves all functions here: numbers where numbers are read, and nothing is called.
@@ -26,10 +26,13 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "test",
     "POWERTOOLS_METRICS_NAMESPACE": "Leadscore",
     **dict.fromkeys(("EVENTS_QUEUE_URL", "CHANGES_QUEUE_URL"), "https://sqs.eu-central-1.amazonaws.com/1/queue"),
+    **dict.fromkeys(("TABLE_NAME", "BUS_NAME", "IMPORT_BUCKET", "STAGE"), "name"),
     **dict.fromkeys(
-        ("TABLE_NAME", "BUS_NAME", "RULESET_PARAMETER", "MAPPINGS_PARAMETER", "WRITE_KEYS_PARAMETER"), "name"
+        ("RULESET_PARAMETER", "MAPPINGS_PARAMETER", "QUARANTINE_PARAMETER", "WRITE_KEYS_PARAMETER"), "name"
     ),
     "ALERTS_TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:alerts",
+    "SLACK_QUEUES": "{}",
+    "SLACK_PARAMETERS": "/name/",
     **dict.fromkeys(
         (
             "RULESET_TTL_SECONDS",
@@ -38,6 +41,12 @@ ENVIRONMENT = {
             "SWEEP_DELAY_SECONDS",
             "TOMBSTONE_RETENTION_DAYS",
             "WORK_SECONDS",
+            "EVENTS_PER_SECOND",
+            "MOST_QUEUED",
+            "SLACK_TTL_SECONDS",
+            "RETRY_SECONDS",
+            "MAX_RECEIVES",
+            "PLAIN_LOOPBACK",
         ),
         "1",
     ),

@@ -98,7 +98,15 @@ def test_handler_is_at_the_top_of_its_asset_and_is_no_package(project: Path) -> 
 def test_layer_has_no_package_metadata_and_no_scripts(project: Path) -> None:
     top = {path.name for path in (bundle_layer(project).path / "python").iterdir()} - {"__pycache__"}
 
-    assert top == {"aws_lambda_powertools", "jmespath", "leadscore", "ruamel", "typing_extensions.py"}
+    assert top == {
+        "aws_lambda_powertools",
+        "crawleruseragents",
+        "jmespath",
+        "leadscore",
+        "ruamel",
+        "typing_extensions.py",
+        "tzdata",
+    }
 
 
 def test_native_code_is_refused_by_name(project: Path) -> None:

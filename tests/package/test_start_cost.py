@@ -11,11 +11,12 @@ from statistics import median
 
 import pytest
 
-from tests.package.built import FUNCTIONS, CleanInterpreter, function, layer
+from tests.package.built import FUNCTIONS, ROOT, CleanInterpreter, function, layer
 
 ROUNDS = 3
 BARE = "boto3 with one client"
 CORE = "the core"
+SENDER = "a function that only sends to SQS"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,7 @@ def costs(clean: CleanInterpreter) -> dict[str, float]:
         "nothing": ("pass", []),
         BARE: ("import boto3; boto3.client('dynamodb')", []),
         CORE: ("from leadscore import match, parse_ruleset, score_events", [packages]),
+        SENDER: ("import os; os.environ['QUEUE_URL'] = 'q'; import handler", [ROOT / "benchmarks" / "bare"]),
         **{name: ("import handler", [function(name).path, packages]) for name in FUNCTIONS},
     }
     # Once untimed: what is installed here gets its bytecode on first import.
@@ -36,7 +38,7 @@ def costs(clean: CleanInterpreter) -> dict[str, float]:
     ]
     return {
         name: median((each[name] - each["nothing"]) / (each[BARE] - each["nothing"]) for each in rounds)
-        for name in (CORE, *FUNCTIONS)
+        for name in (CORE, SENDER, *FUNCTIONS)
     }
 
 
@@ -45,12 +47,16 @@ def test_function_starts_at_a_bounded_multiple_of_boto3_alone(costs: dict[str, f
     assert costs[name] < bound
 
 
+def test_ingest_starts_hardly_slower_than_what_only_sends(costs: dict[str, float]) -> None:
+    assert costs["ingest"] < 1.3 * costs[SENDER]
+
+
 def test_core_is_a_small_part_of_a_start(costs: dict[str, float]) -> None:
     assert costs[CORE] < 0.3
 
 
-@pytest.mark.parametrize("name", ["ingest", "score"])
-def test_hot_functions_start_without_heavy_packages(clean: CleanInterpreter, name: str) -> None:
+@pytest.mark.parametrize("name", ["ingest", "score", "api", "erase"])
+def test_functions_that_somebody_waits_for_start_without_heavy_packages(clean: CleanInterpreter, name: str) -> None:
     run = clean.run("import handler, sys\nprint(*sorted(sys.modules))", function(name).path, layer().path / "python")
     loaded = set(run.output.split())
 
@@ -62,6 +68,7 @@ def test_hot_functions_start_without_heavy_packages(clean: CleanInterpreter, nam
             "pydantic",
             "aws_xray_sdk",
             "ruamel.yaml",
+            "crawleruseragents",
             "aws_lambda_powertools.event_handler",
             "aws_lambda_powertools.utilities.parameters",
             "aws_lambda_powertools.utilities.idempotency",

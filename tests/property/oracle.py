@@ -431,6 +431,7 @@ class OracleScore:
     missed: dict[str, set[str]]
     coverage: Fraction
     converted_at: int | None
+    raised: tuple[int, str, str] | None
     disqualified_by: tuple[str, ...]
 
 
@@ -505,6 +506,7 @@ def score(document: Document, events: Iterable[Event], at: int) -> OracleScore:
         },
         coverage=coverage(document, traits_seen(seen)),
         converted_at=conversion(document, seen),
+        raised=last_hand_raise(document, seen),
         disqualified_by=tuple(one.criterion["id"] for one in stopped),
     )
 
@@ -586,6 +588,13 @@ def conversion(document: Document, events: Sequence[Occurrence]) -> int | None:
     if "goal" not in document:
         return None
     return min((o.time for o in events if pattern_holds(document["goal"], o.event)), default=None)
+
+
+def last_hand_raise(document: Document, events: Sequence[Occurrence]) -> tuple[int, str, str] | None:
+    """The newest of the track events that the alert policy names: its time, its id and its name."""
+    names = document.get("alerts", {}).get("always", [])
+    found = [o for o in events if o.event["type"] == "track" and o.event.get("event") in names]
+    return (found[0].time, found[0].id, str(found[0].event["event"])) if found else None
 
 
 def reasons(one: Judged, at: int, traits: Mapping[str, Any]) -> set[str]:

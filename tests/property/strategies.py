@@ -384,6 +384,8 @@ def documents(draw: st.DrawFn, points: st.SearchStrategy[int] = all_points) -> J
     low, high = span(document)
     document["tiers"] = draw(tiers(low, high, [c["points"] for c in scored]))
     maybe(draw, document, "goal", event_patterns)
+    if draw(sometimes):
+        document["alerts"] = {"tier": document["tiers"][0]["name"], "always": draw(distinct(2, *EVENT_NAMES))}
     return document
 
 

@@ -71,7 +71,7 @@ def test_as_of_now_is_what_is_read_now(case: Case) -> None:
         assert present is recalled
         return
     assert json.dumps(recalled.score.to_dict()) == json.dumps(present.score.to_dict())
-    assert recalled.events == present.events
+    assert recalled.timeline == present.timeline
     assert {**recalled.to_dict(), "as_of": None} == {**present.to_dict(), "as_of": None}
 
 

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leadscore import Ruleset, State, advance, score_state
+from leadscore.core.decay import to_points
 from leadscore.core.identity import identities, strength
+from leadscore.core.instants import from_datetime
 from leadscore.core.state import AccountState, advance_account, says_the_same
-from leadscore.usecases.deciding import rank_key
+from leadscore.usecases.account_people import read_standing
+from leadscore.usecases.deciding import highest_score, rank_key
+from leadscore.usecases.rating import LONGEST_UNRATED
 from leadscore.usecases.records import StoredIdentity
-from tests.simulation.world import World
+from tests.simulation.world import START, World
 
 Event = Mapping[str, object]
 
@@ -68,10 +72,11 @@ def find_faults(world: World, events: Sequence[Event]) -> list[str]:
         faults += _lead_faults(world, events, root, log)
     faults += [f"{name} has a body" for name in truth.owners if _body(held.identities.get(name)) is not None]
     faults += [f"{name} has changes to announce" for name, one in held.identities.items() if one.pending]
-    committed = set(world.store.committed)
+    faults += find_account_faults(world)
+    committed = {*world.store.committed, *world.store.rated}
     if set(world.machines.ids) != committed:
         faults.append(f"announced {len(set(world.machines.ids))} changes of {len(committed)}")
-    alerts = {name for name, (_, _, change) in world.store.committed.items() if change.alert}
+    alerts = {name for name, (_, _, change) in world.store.committed.items() if change.alert == "wanted"}
     if set(world.people.ids) != alerts:
         faults.append(f"alerted {len(set(world.people.ids))} times of {len(alerts)}")
     return faults
@@ -118,6 +123,50 @@ def _chain_faults(world: World, root: str, tier: str) -> list[str]:
             return [f"{root} went from {change.previous_tier} where it was {at}"]
         at = change.tier
     return [] if at == tier else [f"{root} is {tier}, the last announced is {at}"]
+
+
+def find_account_faults(world: World) -> list[str]:
+    """Return what is wrong with the ratings of a settled world, its leads being right."""
+    held = world.store.held
+    bodies = [one.body for one in held.identities.values() if one.body is not None]
+    names = sorted({body.account for body in bodies if body.account is not None} | held.ratings.keys())
+    return [fault for name in names for fault in _account_faults(world, name)]
+
+
+def _account_faults(world: World, name: str) -> list[str]:
+    held, rules = world.store.held, world.ruleset
+    rating = held.load_ratings([name])[name]
+    people = {one.identity for one in held.identities.values() if one.body is not None and one.body.account == name}
+    now = from_datetime(world.now)
+    last, step = world.store.looked.get(name, (START, 0))
+    # Time alone may have changed it since somebody looked, but for no longer than a day.
+    standing = read_standing(held, rules, name, from_datetime(last), "people")
+    by_now = read_standing(held, rules, name, now, "people")
+    ceiling = None if rating.rank_key is None else highest_score(rating.rank_key)
+    wrong = {
+        f"has {len(people)} people, {rating.people} by its rating": rating.people != len(people),
+        f"is of {people} by the index": {person.identity for person in standing.people} != people,
+        f"is {rating.tier}, not {standing.tier} as of {last}": rating.tier != standing.tier,
+        "is in another tier for more than a day": now - from_datetime(last) > LONGEST_UNRATED
+        and rating.tier != by_now.tier,
+        f"is ranked by {ceiling}": (ceiling is not None) != bool(people),
+        "is ranked below its score": ceiling is not None and ceiling < to_points(standing.ceiling),
+        f"is due at {rating.due}": rating.tier != rules.tiers[-1].name and (rating.due is None or rating.due <= now),
+        "was not looked at since one of its people moved": step <= world.store.moved.get(name, 0),
+        "has changes to announce": bool(rating.pending),
+    }
+    return [f"{name} {what}" for what, is_so in wrong.items() if is_so] + _account_chain_faults(world, name)
+
+
+def _account_chain_faults(world: World, name: str) -> list[str]:
+    steps = [step for step in world.store.rated.values() if step[1].account == name]
+    at = world.ruleset.tiers[-1].name
+    for _, change in sorted(steps, key=lambda step: step[0]):
+        if change.previous_tier != at:
+            return [f"{name} went from {change.previous_tier} where it was {at}"]
+        at = change.tier
+    tier = world.store.held.ratings[name].tier if name in world.store.held.ratings else at
+    return [] if at == tier else [f"{name} is {tier}, the last announced is {at}"]
 
 
 def _owner(stored: StoredIdentity | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tests.simulation.checking import find_faults
 from tests.simulation.traffic import RULES, make_traffic
@@ -19,12 +20,14 @@ class Totals:
     faults: int = 0
     crashes: int = 0
     changes: int = 0
+    account_changes: int = 0
 
     def summary(self) -> str:
         """Return the totals as one line."""
         return (
             f"{self.runs} seeds: {self.events} events in {self.deliveries} deliveries, {self.faults} calls went wrong, "
-            f"{self.crashes} of them the last of their worker, {self.changes} changes announced"
+            f"{self.crashes} of them the last of their worker, {self.changes} changes of leads "
+            f"and {self.account_changes} of accounts announced"
         )
 
 
@@ -43,4 +46,10 @@ def run_seed(seed: int, totals: Totals | None = None) -> list[str]:
         totals.faults += world.faults
         totals.crashes += world.crashes
         totals.changes += len(world.store.committed)
-    return find_faults(world, events)
+        totals.account_changes += len(world.store.rated)
+    faults = find_faults(world, events)
+    if not faults:
+        world.now += timedelta(days=1, seconds=1)
+        world.settle()
+        faults = [f"a day later {fault}" for fault in find_faults(world, events)]
+    return faults

@@ -18,6 +18,7 @@ from leadscore.usecases.retrying import ContentionError
 from leadscore.usecases.scoring import Tools
 from leadscore.usecases.verifying import verify_lead
 from tests.contract.memory_store import MemoryStore
+from tests.simulation.checking import find_account_faults
 from tests.simulation.traffic import RULES, make_traffic
 from tests.simulation.world import ThrottledError, World
 
@@ -95,7 +96,7 @@ def find_faults(world: ErasingWorld, events: Sequence[Mapping[str, object]]) -> 
         if one.owner is not None and one.owner.owner in erased:
             faults.append(f"{name} belongs to the erased {one.owner.owner}")
         faults += [f"{name} names the erased {former}" for former in {*one.former} & erased]
-    return faults + _survivors_faults(world, events, erased)
+    return faults + _survivors_faults(world, events, erased) + find_account_faults(world)
 
 
 def _survivors_faults(world: ErasingWorld, events: Sequence[Mapping[str, object]], erased: set[str]) -> list[str]:
@@ -168,6 +169,7 @@ PLANTED: dict[str, tuple[object, str, Callable[..., object]]] = {
     "events of the erased are logged": (batches, "group_by_lead", group_all),
     "others still name whom they have robbed": (erasing, "_load_lost", lambda *_: []),
     "memberships are left": (MemoryStore, "remove_memberships", lambda *_: None),
+    "accounts are not rated without them": (erasing._Doomed, "rates", lambda *_: []),
 }
 
 

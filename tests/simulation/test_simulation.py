@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from leadscore.core.identity import Ownership
-from leadscore.usecases import batches, gathering, scoring
+from leadscore.usecases import batches, deciding, gathering, scoring
 from leadscore.usecases.gathering import Depth
 from leadscore.usecases.records import Logged, StoredIdentity
 from tests.contract.memory_store import MemoryStore
+from tests.simulation import world
 from tests.simulation.running import Totals, run_seed
 from tests.simulation.world import ThrottledError
 
@@ -28,6 +30,7 @@ def test_every_seed_ends_in_the_pure_function_of_its_events() -> None:
     assert totals.faults > SEEDS
     assert totals.crashes > SEEDS / 2
     assert totals.changes > SEEDS
+    assert totals.account_changes > SEEDS / 2
 
 
 def test_a_run_is_a_function_of_its_seed() -> None:
@@ -61,10 +64,16 @@ def hand_on_or_forget(queues: batches.Queues, done: scoring.Outcome) -> None:
         return
 
 
+def move_nobody_who_stays(situation: deciding.Situation, now: datetime) -> deciding.Decision:
+    decision, stored = DECIDE(situation, now), situation.root.body
+    return decision._replace(moved=stored is None or stored.account != decision.body.account)
+
+
 def own_by_arrival(found: StoredIdentity, claim: Ownership) -> StoredIdentity:
     return found if found.owner is not None else OWNED(found, claim)
 
 
+DECIDE = deciding.decide
 PUT_EVENTS, HAND_ON, OWNED = MemoryStore.put_events, batches.hand_on, gathering._owned
 PLANTED: dict[str, tuple[object, str, Callable[..., object]]] = {
     "the version condition is dropped": (MemoryStore, "commit", commit_whatever_the_version),
@@ -77,6 +86,9 @@ PLANTED: dict[str, tuple[object, str, Callable[..., object]]] = {
     "a replaced trait does not ask the log": (gathering, "_contest", lambda *_: Depth.NOTHING),
     "an identity stays with whoever came first": (gathering, "_owned", own_by_arrival),
     "leads are not told of their account": (batches, "_spread", lambda *_: None),
+    "an account is rated but when a lead joins it": (scoring, "decide", move_nobody_who_stays),
+    "a redelivery has no account rated": (scoring, "accounts_of", lambda *_: frozenset()),
+    "accounts are passed by as time passes": (world, "hand_on_due_accounts", lambda *_: 0),
 }
 
 

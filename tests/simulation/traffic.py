@@ -47,9 +47,9 @@ _NAMES = ("Trial Started", "Used", "Used", "Unsubscribed", "Subscription Started
 def make_traffic(seed: int, length: int) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """Return the distinct events, and what arrives: the same in another order, some of them several times."""
     chance = random.Random(f"traffic {seed}")
-    # Now and then one person says who they are again and again, or three take turns on one device: races for one
-    # trait or one identity are rare otherwise.
-    make = chance.choices((_event, _claim_of_one, _shared_device), (3, 1, 1))[0]
+    # Now and then one person says who they are again and again, three take turns on one device, or they are of one
+    # account and do what counts: races for one trait, one identity or one rating are rare otherwise.
+    make = chance.choices((_event, _claim_of_one, _shared_device, _colleagues), (6, 2, 2, 1))[0]
     events = [make(chance, number) for number in range(length)]
     share = chance.choice((0, 0, 0.1, 0.7))
     repeats = [event for event in events for _ in range(2) if chance.random() < share]
@@ -67,6 +67,14 @@ def _claim_of_one(chance: random.Random, number: int) -> dict[str, object]:
 def _shared_device(chance: random.Random, number: int) -> dict[str, object]:
     who = {"anonymousId": "v1"} | ({"userId": chance.choice(_USERS)} if chance.random() < 0.3 else {})
     return _stamp(chance, number) | who | _content(chance)
+
+
+def _colleagues(chance: random.Random, number: int) -> dict[str, object]:
+    who = _stamp(chance, number) | {"userId": chance.choice(_USERS)}
+    if chance.random() < 0.3:
+        return who | {"type": "group", "groupId": chance.choice(("acme", "acme", "acme", "beta"))}
+    name = chance.choice(("Trial Started", "Used", "Used", "Unsubscribed"))
+    return who | {"type": "track", "event": name, "properties": {"feature": chance.choice("abcd")}}
 
 
 def _stamp(chance: random.Random, number: int) -> dict[str, object]:

@@ -19,12 +19,20 @@ from typing import Any, Literal
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from leadscore.core.changes import Change
+from leadscore.core.changes import AccountChange, Change
 from leadscore.core.ruleset import Ruleset
-from leadscore.usecases.announcing import announce_pending
+from leadscore.usecases.announcing import announce_pending, announce_pending_of_account
 from leadscore.usecases.batches import Queues, score_batch
-from leadscore.usecases.cooling import hand_on_due_leads
-from leadscore.usecases.records import ConflictError, Event, Logged, StoredAccount, StoredIdentity
+from leadscore.usecases.cooling import hand_on_due_accounts, hand_on_due_leads
+from leadscore.usecases.records import (
+    ConflictError,
+    Event,
+    LeadBody,
+    Logged,
+    StoredAccount,
+    StoredIdentity,
+    StoredRating,
+)
 from leadscore.usecases.scoring import Tools
 from tests.contract.memory_store import MemoryStore
 
@@ -119,17 +127,46 @@ class SimulatedStore:
         self.held = held
         self.retention = held.retention
         self.committed: dict[str, tuple[str, int, Change]] = {}
+        self.rated: dict[str, tuple[int, AccountChange]] = {}
+        # When the people of an account were last looked up, and at which step; and at which step one of them moved.
+        self.looked: dict[str, tuple[datetime, int]] = {}
+        self.moved: dict[str, int] = {}
 
     def commit(self, written: Sequence[StoredIdentity]) -> None:
         def commit() -> None:
+            before = self.held.load_identities([one.identity for one in written])
             self.held.commit(written)
+            for one in written:
+                self._note_move(before[one.identity].body, one.body)
             for one in written:
                 self.committed |= {change.id: (one.identity, one.version, change) for change in one.pending}
 
         self._world.call(commit, may_conflict=True)
 
+    def _note_move(self, before: LeadBody | None, after: LeadBody | None) -> None:
+        bodies = [body for body in (before, after) if body is not None]
+        if len({(body.account, body.tier, body.rank_key) for body in bodies}) + (len(bodies) < 2) > 1:
+            self.moved |= {body.account: self._world.steps for body in bodies if body.account is not None}
+
     def save_account(self, account: StoredAccount) -> None:
         self._world.call(lambda: self.held.save_account(account), may_conflict=True)
+
+    def save_rating(self, rating: StoredRating) -> None:
+        def save() -> None:
+            self.held.save_rating(rating)
+            self.rated |= {change.id: (rating.version, change) for change in rating.pending}
+
+        self._world.call(save, may_conflict=True)
+
+    def walk_people(self, account: str) -> Any:
+        def walk() -> Any:
+            self.looked[account] = (self._world.now, self._world.steps)
+            return iter(list(self.held.walk_people(account)))
+
+        return self._world.call(walk)
+
+    def walk_due_accounts(self, until: int) -> Any:
+        return self._world.call(lambda: list(self.held.walk_due_accounts(until)))
 
     def walk_members(self, account: str, after: str = "") -> Any:
         return self._world.call(lambda: list(self.held.walk_members(account, after)))
@@ -154,7 +191,7 @@ class Announced:
     world: World
     ids: list[str] = field(default_factory=list)
 
-    def announce(self, change: Change) -> None:
+    def announce(self, change: Change | AccountChange) -> None:
         self.world.call(lambda: self.ids.append(change.id))
 
 
@@ -179,6 +216,10 @@ class World:
         """Let everything arrive amid faults, then let everything settle without any."""
         self._drain(lambda: not self._arrivals and not self.events.visible and not self.changes.visible, workers=4)
         self.calm = True
+        self.settle()
+
+    def settle(self) -> None:
+        """Let everything be done that is left to do, or due by now."""
         for _ in range(20):
             self.events.redrive()
             self.changes.redrive()
@@ -254,12 +295,20 @@ class World:
 
         self._consume(self.events, taken, work)
 
+    def _tell_people(self, _: str, change: Change) -> None:
+        if change.alert == "wanted":
+            self.people.announce(change)
+
     def _notify(self) -> None:
         taken = self.changes.receive(1)
 
         def work() -> set[str]:
             for body, _ in taken.values():
-                announce_pending(self.store, self.people, self.machines, json.loads(body)["lead"])
+                message = json.loads(body)
+                if "account" in message:
+                    announce_pending_of_account(self.store, self.machines, message["account"])
+                else:
+                    announce_pending(self.store, self._tell_people, self.machines, message["lead"])
             return set()
 
         self._consume(self.changes, taken, work)
@@ -281,5 +330,6 @@ class World:
     def _cool(self) -> None:
         try:
             hand_on_due_leads(self.store, self.events, self.now)
+            hand_on_due_accounts(self.store, self.events, self.now)
         except ThrottledError:
             return

@@ -51,8 +51,11 @@ def rules(
     groups: str = "{}",
     total: str = "{min: 0, max: 100}",
     goal: str = "{event: [Subscription Started]}",
+    alerts: str | None = None,
 ) -> Ruleset:
     lines = [f"tiers: {tiers}", f"groups: {groups}", f"total: {total}", f"goal: {goal}", "criteria:"]
+    if alerts is not None:
+        lines.insert(0, f"alerts: {alerts}")
     return parse_ruleset("\n".join([*lines, *(f"  - {{{criterion}}}" for criterion in criteria)]))
 
 

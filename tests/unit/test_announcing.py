@@ -11,7 +11,7 @@ from leadscore.core.changes import Change
 from leadscore.usecases.announcing import announce_pending
 from tests.unit.test_messages import CHANGE
 
-QUIET = replace(CHANGE, id="c2", tier="warm", alert=False)
+QUIET = replace(CHANGE, id="c2", tier="warm", alert="none")
 
 
 class Pending:
@@ -41,6 +41,10 @@ class Way:
         self.heard: list[str] = []
         self.refusals = refusals
 
+    def take(self, lead: str, change: Change) -> None:
+        assert lead == "user-1"
+        self.announce(change)
+
     def announce(self, change: Change) -> None:
         if self.refusals:
             self.refusals -= 1
@@ -48,25 +52,25 @@ class Way:
         self.heard.append(change.id)
 
 
-def test_people_hear_alerts_and_machines_hear_all() -> None:
-    store, people, machines = Pending(CHANGE, QUIET), Way(), Way()
-    assert announce_pending(store, people, machines, "user-1") == [CHANGE, QUIET]
-    assert (people.heard, machines.heard, store.changes) == (["c1"], ["c1", "c2"], {})
+def test_the_desk_and_machines_hear_all() -> None:
+    store, desk, machines = Pending(CHANGE, QUIET), Way(), Way()
+    assert announce_pending(store, desk.take, machines, "user-1") == [CHANGE, QUIET]
+    assert (desk.heard, machines.heard, store.changes) == (["c1", "c2"], ["c1", "c2"], {})
 
 
 def test_what_a_way_refuses_stays_pending_and_is_sent_by_the_next_try() -> None:
-    store, people, machines = Pending(CHANGE, QUIET), Way(), Way(refusals=1)
+    store, desk, machines = Pending(CHANGE, QUIET), Way(), Way(refusals=1)
     with pytest.raises(ConnectionError):
-        announce_pending(store, people, machines, "user-1")
+        announce_pending(store, desk.take, machines, "user-1")
     assert set(store.changes) == {"c1", "c2"}
-    announce_pending(store, people, machines, "user-1")
+    announce_pending(store, desk.take, machines, "user-1")
     assert (set(machines.heard), store.changes) == ({"c1", "c2"}, {})
 
 
 def test_a_crash_before_forgetting_repeats_the_same_id_once() -> None:
-    store, people, machines = Pending(CHANGE, crashes=1), Way(), Way()
+    store, desk, machines = Pending(CHANGE, crashes=1), Way(), Way()
     with pytest.raises(TimeoutError):
-        announce_pending(store, people, machines, "user-1")
-    announce_pending(store, people, machines, "user-1")
-    assert people.heard == machines.heard == ["c1", "c1"]
-    assert announce_pending(store, people, machines, "user-1") == []
+        announce_pending(store, desk.take, machines, "user-1")
+    announce_pending(store, desk.take, machines, "user-1")
+    assert desk.heard == machines.heard == ["c1", "c1"]
+    assert announce_pending(store, desk.take, machines, "user-1") == []

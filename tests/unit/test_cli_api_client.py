@@ -58,6 +58,19 @@ def header(request: AWSPreparedRequest, name: str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def test_accounts_are_read_under_their_own_paths(answering: Answering) -> None:
+    answer = answering(Answer())
+
+    with client() as api:
+        api.accounts(tier="hot", min_score=12.5, limit=5, cursor="a+b=")
+        api.account("Acme & Söhne/1")
+
+    assert [request.url for request in answer.requests] == [
+        f"{BASE}/accounts?tier=hot&min_score=12.500000&limit=5&cursor=a%2Bb%3D",
+        f"{BASE}/accounts/Acme%20%26%20S%C3%B6hne%2F1",
+    ]
+
+
 def test_reading_is_signed_for_execute_api_in_its_region(answering: Answering) -> None:
     answer = answering(Answer(content=b'{"leads": [], "next_cursor": null, "at": "now"}'))
 

@@ -158,6 +158,27 @@ def test_shares_over_one_together_are_refused() -> None:
         Workload(events=1, matching=0.9, new_leads=0.2)
 
 
+def test_accounts_cost_their_ratings_and_one_more_key_of_each_of_their_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        costs,
+        "WRITE_UNITS",
+        {"matches nothing": 1, "joins an account": 4, "matches, of an account": 2, "account rated": 3},
+    )
+    load = replace(
+        PLAIN, matching=0.2, beside_others=0.5, new_leads=0.1, leads=1_000, in_accounts=0.4, people_per_account=5
+    )
+    warm = replace(load, warm_accounts=0.5)
+
+    # After the 100,000 that match alone and the 100,000 first events; and half of 80 accounts on each of 30.4 days.
+    assert replace(load, warm_accounts=0).ratings == pytest.approx(0.4 * 200_000)
+    assert warm.ratings == pytest.approx(0.4 * 200_000 + 40 * 365 / 12)
+    wanted = 700_000 + 4 * 0.4 * 100_000 + 2 * 0.4 * 100_000 + 3 * warm.ratings
+    assert count_units(warm)["dynamodb_writes"] == pytest.approx(wanted)
+    # Each is a message of its own: sent, received and deleted.
+    without = count_units(replace(load, in_accounts=0))
+    assert count_units(warm)["sqs_requests"] - without["sqs_requests"] > warm.ratings
+
+
 def test_the_log_is_kept_as_long_as_prod_keeps_it() -> None:
     assert MILLION.retention_days == stage_named("prod").event_retention_days
 
@@ -171,15 +192,37 @@ def test_an_unknown_region_is_refused_by_those_that_are_known() -> None:
 
 
 def test_options_reach_the_model() -> None:
-    shares = ["--over-bus", ".1", "--matching", ".2", "--new-leads", ".3", "--joins", ".4", "--tier-changes", ".5"]
+    shares = [
+        "--in-accounts",
+        ".7",
+        "--over-bus",
+        ".1",
+        "--matching",
+        ".2",
+        "--new-leads",
+        ".3",
+        "--joins",
+        ".4",
+        "--tier-changes",
+        ".5",
+    ]
     counts = ["--alerts", "5", "--list-reads", "6", "--rebuilds", "2", "--leads", "8", "--retention-days", "9"]
+    counts += ["--slack-routes", "3"]
     sizes = ["--event-bytes", "10", "--events-per-request", "11", "--events-per-batch", "12", "--large-ruleset"]
     result = run("--events-per-month", "1000", *shares, *counts, *sizes, "--json")
 
     workload = json.loads(result.stdout)["workload"]
-    wanted = {"events": 1000, "over_bus": 0.1, "matching": 0.2, "new_leads": 0.3, "joins": 0.4, "tier_changes": 0.5}
+    wanted = {
+        "events": 1000,
+        "in_accounts": 0.7,
+        "over_bus": 0.1,
+        "matching": 0.2,
+        "new_leads": 0.3,
+        "joins": 0.4,
+        "tier_changes": 0.5,
+    }
     wanted |= {"alerts": 5, "list_reads": 6, "rebuilds": 2, "leads": 8, "retention_days": 9, "event_bytes": 10}
-    wanted |= {"events_per_request": 11, "events_per_batch": 12, "large_ruleset": True}
+    wanted |= {"slack_routes": 3, "events_per_request": 11, "events_per_batch": 12, "large_ruleset": True}
     assert wanted.items() <= workload.items()
 
 
@@ -228,3 +271,14 @@ def test_readme_shows_what_the_command_says() -> None:
     assert shown == wanted | {"all": totals}
     month = estimate(replace(loads[1], retention_days=30), PRICES)
     assert f"30 days of log, 10 million events a month cost {month.usd:.2f} USD" in README
+
+
+def test_a_slack_route_costs_its_polling_and_alarms_and_each_post_two_writes_and_a_call() -> None:
+    none, one, two = (count_units(replace(PLAIN, alerts=1000, slack_routes=routes)) for routes in (0, 1, 2))
+
+    assert one["sns_publishes"] == two["sns_publishes"] == 2 * none["sns_publishes"]
+    assert two["dynamodb_writes"] - one["dynamodb_writes"] == pytest.approx(2 * 1000)
+    assert two["lambda_calls"] - one["lambda_calls"] == pytest.approx(1000)
+    assert two["sqs_requests"] - one["sqs_requests"] == ASSUMED.idle_polls_of_a_route + 3 * 1000
+    assert (one["alarms"] - none["alarms"], two["alarms"] - one["alarms"]) == (3, 2)
+    assert (one["metrics"] - none["metrics"], two["metrics"] - one["metrics"]) == (3, 0)

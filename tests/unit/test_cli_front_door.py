@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import pytest
 
@@ -69,7 +70,7 @@ def request(
     scope: Message = {
         "type": kind,
         "method": "POST",
-        "path": path,
+        "path": unquote(path),
         "raw_path": path.encode(),
         "server": ("127.0.0.1", port),
         "headers": headers or [],
@@ -96,6 +97,10 @@ def test_the_path_that_was_signed_stays() -> None:
 
 def test_the_aws_endpoint_keeps_its_own_v1_paths() -> None:
     assert request("/v1/apis/x/graphql", port=AWS_PORT).scope["path"] == "/v1/apis/x/graphql"
+
+
+def test_a_path_is_routed_as_it_was_encoded() -> None:
+    assert request("/v1/leads/a%2Fb").scope["path"] == "/_aws/execute-api/abc123/v1/leads/a%2Fb"
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1leads", "/beacon", "/beacons/v1", "/_ministack/reset", "/v2/leads"])
@@ -225,7 +230,13 @@ def test_a_client_that_leaves_early_gets_and_causes_nothing() -> None:
     async def emulator(scope: Message, _receive: Receive, _send: Send) -> None:
         seen.scope = scope
 
-    scope = {"type": "http", "path": "/v1/batch", "server": ("127.0.0.1", FRONT_DOOR_PORT), "headers": []}
+    scope = {
+        "type": "http",
+        "path": "/v1/batch",
+        "raw_path": b"/v1/batch",
+        "server": ("127.0.0.1", FRONT_DOOR_PORT),
+        "headers": [],
+    }
     asyncio.run(FrontDoor(emulator, FRONT_DOOR_PORT, lambda: "abc123")(scope, receive, send))
 
     assert (seen.scope, seen.answer) == ({}, [])

@@ -83,3 +83,10 @@ def test_no_outputs_and_those_of_another_version_are_none(tmp_path: Path, text: 
         (tmp_path / OUTPUTS_FILE).write_text(text)
 
     assert LocalOutputs.load(tmp_path) is None
+
+
+def test_slack_routes_are_known_by_their_queues() -> None:
+    assert deployment().slack_queues == {}
+    routes = {"sales": ["https://sqs/sales.fifo", "https://sqs/sales-dlq.fifo"]}
+    deployed = Deployment.from_cdk("dev", "eu-west-1", {**CDK_OUTPUTS, "SlackQueues": json.dumps(routes)})
+    assert deployed.slack_queues == routes

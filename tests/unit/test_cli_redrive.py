@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import boto3
@@ -27,6 +27,7 @@ class Deployment:
     events_dlq_url: str
     changes_queue_url: str
     changes_dlq_url: str
+    slack_queues: dict[str, list[str]] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass
@@ -100,3 +101,31 @@ def test_what_cannot_be_sent_stays(queues: Deployment) -> None:
         send_again(sqs, queues.events_dlq_url, Down(sqs, queues.events_queue_url))
     attributes = sqs.get_queue_attributes(QueueUrl=queues.events_dlq_url, AttributeNames=["All"])["Attributes"]
     assert attributes["ApproximateNumberOfMessagesNotVisible"] == "1"
+
+
+def test_dead_alerts_go_back_to_their_own_route_in_one_group(queues: Deployment) -> None:
+    sqs: SQSClient = boto3.client("sqs")
+    for route in ("sales", "deals"):
+        urls = [
+            sqs.create_queue(QueueName=name, Attributes={"FifoQueue": "true"})["QueueUrl"]
+            for name in (f"{route}.fifo", f"{route}-dlq.fifo")
+        ]
+        queues.slack_queues[route] = urls
+        sqs.send_message(
+            QueueUrl=urls[1],
+            MessageBody=f"for {route}",
+            MessageGroupId="g",
+            MessageDeduplicationId="d",
+            MessageAttributes={"reason": {"DataType": "String", "StringValue": f"no {route}"}},
+        )
+    shown = json.loads(run("slack", "--show", "--json"))
+    assert sorted((message["reason"], message["body"]) for message in shown) == [
+        ("no deals", "for deals"),
+        ("no sales", "for sales"),
+    ]
+    assert "no sales  for sales" in run("slack", "--show")
+    assert "2 messages sent again" in run("slack")
+    for route, (url, dead) in queues.slack_queues.items():
+        [message] = sqs.receive_message(QueueUrl=url, AttributeNames=["MessageGroupId"])["Messages"]
+        assert (message["Body"], message["Attributes"]["MessageGroupId"]) == (f"for {route}", "alerts")
+        assert bodies(dead) == []

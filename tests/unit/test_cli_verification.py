@@ -63,7 +63,10 @@ def test_all_leads_are_verified_once_in_parallel() -> None:
     world, items = make_world(), []
     done = verifier_of(world).verify_all(lambda page, _: items.append(page.items))
     assert (done.leads, done.is_clean, done.counts) == (len(PEOPLE) + 2, True, {})
-    assert sum(items) == len(world.store.identities) + sum(map(len, world.store.log.values()))
+    store = world.store
+    of_leads = len(store.identities) + sum(map(len, store.log.values()))
+    of_accounts = len(store.accounts) + len(store.ratings) + sum(map(len, store.members.values()))
+    assert sum(items) == of_leads + of_accounts
 
 
 def test_a_sample_has_so_many_leads_and_not_always_the_same() -> None:

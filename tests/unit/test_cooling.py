@@ -39,7 +39,7 @@ def test_a_lead_cools_at_its_instants_and_at_no_other() -> None:
     assert cool(store, events, changes, COLD) == 1
     assert cool(store, events, changes, COLD + timedelta(days=1000)) == 0
     told = [(change.cause, change.previous_tier, change.tier, change.alert) for change in store.pending("user:ada")]
-    assert told == [("time", "hot", "warm", False), ("time", "warm", "cold", False)]
+    assert told == [("time", "hot", "warm", "none"), ("time", "warm", "cold", "none")]
     assert changes.bodies == ['{"lead": "user:ada"}'] * 2
 
 

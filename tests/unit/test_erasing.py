@@ -445,12 +445,13 @@ def test_a_crash_half_way_through_many_identities_is_made_good_by_the_sweep() ->
 def test_sweeps_hold_no_personal_data_and_name_every_identity_between_them() -> None:
     store, sweeps = with_many_devices(make_ada(MemoryStore()), 60), Queue()
     erase(store, sweeps=sweeps)
-    assert len(sweeps.bodies) == 3
-    for body in sweeps.bodies:
+    erased, rated = sweeps.bodies[:3], sweeps.bodies[3:]
+    assert rated == ['{"rate": "acme"}', '{"rate": "beta"}']
+    for body in erased:
         assert json.loads(body).keys() == {"erased"}
         assert "ada" not in body
         assert "device" not in body
-    named = [name for body in sweeps.bodies for name in json.loads(body)["erased"]]
+    named = [name for body in erased for name in json.loads(body)["erased"]]
     assert sorted(named) == sorted(pseudonym(name) for name in store.identities)
 
 

@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from leadscore.core.identity import pseudonym
 from leadscore.usecases import exporting
+from leadscore.usecases.alert_records import ChangeKey, ChangeRecord
 from leadscore.usecases.exporting import Place, export_lead
 from leadscore.usecases.queries import InvalidQueryError
 from leadscore.usecases.standing import read_lead
+from tests.contract.memory_desks import MemoryDesks
 from tests.contract.memory_store import MemoryStore
+from tests.contract.test_desks import CHANGE
 from tests.unit.test_erasing import ADA, LIFE, NOW, RULES, TREE, erase, make_ada, make_event, score
 
 
@@ -22,7 +26,7 @@ def pages_of(store: MemoryStore, who: str = "ada", now: datetime = NOW) -> Itera
     """Yield the lines of each page but its last, which says where the next page begins."""
     cursor = None
     while True:
-        page = export_lead(store, RULES, who, now, cursor)
+        page = export_lead(store, MemoryDesks(), RULES, who, now, cursor)
         assert page is not None
         *lines, last = map(json.loads, page.splitlines())
         assert last.keys() == {"kind", "next_cursor"}
@@ -67,10 +71,26 @@ def test_the_lead_is_told_with_identities_traits_accounts_and_score_as_of_now() 
         "accounts": ["acme", "beta"],
         "score": view.score.to_dict(),
         "explanation": view.to_dict()["explanation"],
-        "alerts": {"armed": True, "last_alert": None},
+        "alerts": {
+            "armed": True,
+            "last_alert": None,
+            "earlier_alert": None,
+            "last_raise": None,
+            "heard_raise": None,
+        },
+        "announced_score": None,
     }
     assert lead["score"]["total"] == 70.0
     assert len(lead["score"]["factors"]) == 2
+
+
+def test_the_score_that_machines_were_told_is_told() -> None:
+    store = make_ada(MemoryStore())
+    [name] = [name for name, one in store.identities.items() if one.body is not None]
+    root = store.identities[name]
+    assert root.body is not None
+    store.identities[name] = replace(root, body=replace(root.body, announced=69.5))
+    assert next(pages_of(store))[0]["announced_score"] == 69.5
 
 
 def test_the_accounts_traits_that_count_for_a_lead_are_told() -> None:
@@ -90,7 +110,7 @@ def test_whose_events_have_all_matched_nothing_has_an_export_too() -> None:
 def test_there_is_no_export_of_who_is_unknown_or_erased(who: str) -> None:
     store = make_ada(MemoryStore())
     erase(store)
-    assert export_lead(store, RULES, who, NOW) is None
+    assert export_lead(store, MemoryDesks(), RULES, who, NOW) is None
 
 
 def test_pages_of_any_size_put_together_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +134,7 @@ def test_pages_of_any_size_put_together_are_the_whole(monkeypatch: pytest.Monkey
 def test_a_page_is_ascii_so_that_its_size_is_its_length() -> None:
     store = make_ada(MemoryStore())
     score(store, make_event("u1", event="Prüfung begonnen", properties={"wer": "Ada Lövelace"}))
-    page = export_lead(store, RULES, "ada", NOW)
+    page = export_lead(store, MemoryDesks(), RULES, "ada", NOW)
     assert page is not None
     assert page.isascii()
     assert page.endswith("\n")
@@ -146,10 +166,25 @@ def test_a_cursor_names_nobody_and_is_read_back() -> None:
 )
 def test_a_cursor_that_no_page_ended_with_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidQueryError, match="cursor"):
-        export_lead(make_ada(MemoryStore()), RULES, "ada", NOW, cursor)
+        export_lead(make_ada(MemoryStore()), MemoryDesks(), RULES, "ada", NOW, cursor)
 
 
 def test_a_lead_is_exported_as_of_the_instant_of_the_call() -> None:
     later = datetime(2026, 9, 1, tzinfo=UTC)
     lead = next(pages_of(make_ada(MemoryStore()), now=later))[0]
     assert lead["score"]["at"].startswith("2026-09-01")
+
+
+def test_what_became_of_changes_is_in_the_export_of_their_lead_alone() -> None:
+    desks = MemoryDesks()
+    for lead in ("user:ada", "user:bob"):
+        key = ChangeKey(pseudonym(lead), f"c-{lead}")
+        desks.note(ChangeRecord(key, replace(CHANGE, id=key.change), "suppressed", "has converted"))
+    page = export_lead(make_ada(MemoryStore()), desks, RULES, "ada", NOW)
+    assert page is not None
+    [record] = [line for line in map(json.loads, page.splitlines()) if line["kind"] == "record"]
+    assert (record["change"]["id"], record["outcome"], record["reason"]) == (
+        "c-user:ada",
+        "suppressed",
+        "has converted",
+    )

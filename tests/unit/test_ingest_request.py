@@ -508,12 +508,12 @@ def test_an_alias_to_itself_is_accepted_and_not_queued(queue: FakeQueue) -> None
     assert (receipt.accepted, receipt.rejected, queue.bodies) == (1, [], [])
 
 
-def test_a_message_is_compact_ascii_with_event_and_source(queue: FakeQueue) -> None:
+def test_a_message_is_compact_ascii_with_event_source_and_how_it_came(queue: FakeQueue) -> None:
     post(queue, "/track", {**EVENT, "properties": {"name": "é\uffff\x00"}})
     assert queue.bodies[0].isascii()
     assert ": " not in queue.bodies[0]
     assert json.loads(queue.bodies[0])["event"]["properties"] == {"name": "é\uffff\x00"}
-    assert json.loads(queue.bodies[0]).keys() == {"event", "source"}
+    assert json.loads(queue.bodies[0]).keys() == {"event", "source", "edge"}
 
 
 # Answers

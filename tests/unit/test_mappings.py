@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import pytest
 
 from leadscore.mappings import InvalidMappings, parse_mappings
 from leadscore.normalising import InvalidEvent
+from leadscore.usecases.arrivals import Arrival
 from leadscore.usecases.batches import read_message
 
 SHIPPED = parse_mappings((Path(__file__).parents[2] / "infra" / "mappings.yaml").read_text())
@@ -58,7 +60,8 @@ def auth0(kind: str) -> dict[str, Any]:
 
 
 def read(envelope: dict[str, Any]) -> Any:
-    return read_message(json.dumps(envelope), SHIPPED)
+    brought = read_message(json.dumps(envelope), SHIPPED)
+    return brought.event if isinstance(brought, Arrival) else brought
 
 
 @pytest.mark.parametrize(
@@ -141,6 +144,24 @@ def test_what_a_mapping_does_not_apply_to_is_refused_and_not_repeated(envelope: 
         read(envelope)
     assert refused.value.code == "unmappable_event"
     assert "sub_1" not in str(refused.value)
+
+
+def test_what_the_library_stumbles_over_is_refused_like_any_other() -> None:
+    own = parse_mappings(
+        '{"mappings": [{"match": {"source": ["app.x"]}, "event": {"type": "\'track\'", "properties":'
+        ' "merge(detail.a, detail.b)"}}]}'
+    )
+    envelope = stripe("x", {}) | {"source": "app.x", "detail": {"a": {"mail": "ada@acme.example"}}}
+    with pytest.raises(InvalidEvent) as refused:
+        read_message(json.dumps(envelope), own)
+    assert refused.value.code == "unmappable_event"
+
+
+def test_a_refusal_brings_no_value_into_the_log() -> None:
+    mail = "ada@acme.example"
+    with pytest.raises(InvalidEvent) as refused:
+        read(stripe("customer.subscription.created", SUBSCRIPTION | {"customer": [mail]}))
+    assert mail not in "".join(format_exception(refused.value))
 
 
 def test_a_timestamp_out_of_range_is_refused() -> None:

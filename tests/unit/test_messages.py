@@ -1,4 +1,4 @@
-"""What people and machines read of a change."""
+"""What people and machines read of an alert: by e-mail, from a queue, and what they filter by."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from dataclasses import replace
 
 import pytest
 
+from leadscore.core.alert_messages import (
+    ATTRIBUTES,
+    MESSAGE_BYTES,
+    filter_attributes,
+    fit_message,
+    json_text,
+    plain_text,
+    subject_line,
+)
+from leadscore.core.alerts import Alert, AlertReason
 from leadscore.core.changes import Change, change_id
-from leadscore.core.messages import filter_attributes, json_text, plain_text, subject_line
+from tests.unit.alerts import ALERT, LEAD, about, about_many, named
 
 CHANGE = Change(
     id="c1",
@@ -22,21 +32,28 @@ CHANGE = Change(
     previous_score=33.0,
     groups={"fit": 18.0, "engagement": 35.04},
     reasons=[{"criterion": "free-trial", "label": "Started a free trial", "points": 20.0}],
-    alert=True,
+    alert="wanted",
     alert_reason="entered hot",
     ruleset="abc123",
 )
 
 
-def named(**person: str) -> Change:
-    return replace(CHANGE, person={**CHANGE.person, **person})  # type: ignore[typeddict-item]
+@pytest.mark.parametrize(
+    ("alert", "subject"),
+    [
+        (ALERT, "Hot lead: Grace Hopper (Acme), score 53.0"),
+        (about(cause="hand_raise"), "Asked for contact: Grace Hopper (Acme), score 53.0"),
+        (replace(ALERT, kind="follow_up"), "One more hot lead: Grace Hopper (Acme), score 53.0"),
+        (about_many(3), "3 hot leads at Acme Corporation, score 90.0"),
+        (about_many(2, more=5, kind="follow_up"), "7 more hot leads at Acme Corporation, score 90.0"),
+        (about_many(2, account=None), "2 hot leads at Acme, score 90.0"),
+    ],
+)
+def test_subject_says_who_and_how_much(alert: Alert, subject: str) -> None:
+    assert subject_line(alert) == subject
 
 
-def test_subject_says_who_and_how_much() -> None:
-    assert subject_line(CHANGE) == "Hot lead: Grace Hopper (Acme), score 53.0"
-
-
-@pytest.mark.parametrize("name", ["x" * 300, "Zoë\nBcc: all@rival.example", "王小明" * 60, "\x00\x7f"])
+@pytest.mark.parametrize("name", ["x" * 300, "Zo\u00eb\nBcc: all@rival.example", "\u738b\u5c0f\u660e" * 60, "\x00\x7f"])
 def test_subject_is_what_sns_takes_whatever_the_name(name: str) -> None:
     subject = subject_line(named(name=name))
     assert len(subject) < 100
@@ -49,24 +66,102 @@ def test_a_lead_without_a_name_is_called_by_its_mail_then_its_id() -> None:
     assert "user-1" in subject_line(named(name="", email="", company=""))
 
 
-def test_text_gives_score_parts_and_reasons() -> None:
-    text = plain_text(CHANGE)
-    assert "Grace Hopper (Acme) is hot (was warm)." in text
-    assert "Score 53.0, before 33.0.  fit 18.0  engagement 35.0" in text
-    assert "+20.0  Started a free trial" in text
+def test_the_mail_is_read_in_five_seconds() -> None:
+    assert plain_text(ALERT).splitlines() == [
+        "Grace Hopper (Acme) is hot, was warm.",
+        "Score 53.0 (was 33.0).  fit 18.0  engagement 35.0",
+        "",
+        "Why:",
+        "   +20.0  Started a free trial, 3 hours ago",
+        "   +15.0  Visited the pricing page, 2 days ago",
+        "   +10.0  Is an executive",
+        "",
+        "Contact: VP Engineering, grace@acme.example",
+        "Account: Acme Corporation",
+        "Owner: Eve Hill",
+        "Next: Write to grace@acme.example today.",
+        "Lead: https://crm.example/leads/user-1",
+        "",
+        "Alert 0123456789abcdef01234567, 2026-01-31 12:00 UTC.",
+    ]
 
 
-def test_text_without_reasons_says_so() -> None:
-    assert "no criterion counts now" in plain_text(replace(CHANGE, reasons=[]))
+def test_the_mail_of_a_bare_lead_leaves_out_what_nobody_knows() -> None:
+    bare = about(named(email="", title="", company=""), owner=None, reasons=(), links={}, previous_tier=None)
+    text = plain_text(replace(bare, account=None))
+
+    assert "Grace Hopper is hot, new." in text
+    assert "no criterion counts now" in text
+    assert "Owner: nobody yet" in text
+    assert not {"Contact", "Account", "Lead"} & {line.partition(":")[0] for line in text.splitlines()}
 
 
-def test_json_is_the_whole_change() -> None:
-    assert json.loads(json_text(CHANGE)) == CHANGE.to_dict()
+def test_the_mail_of_a_hand_raise_says_what_was_asked() -> None:
+    assert "and asked for contact (Demo Requested)." in plain_text(about(cause="hand_raise", event="Demo Requested"))
+
+
+def test_the_mail_of_a_follow_up_lists_its_people_and_counts_the_rest() -> None:
+    text = plain_text(about_many(25, more=3, kind="follow_up"))
+
+    assert text.startswith("28 more hot leads at Acme Corporation.\n")
+    assert sum(line.startswith("Person ") for line in text.splitlines()) == 20
+    assert "And 8 more." in text
+
+
+def test_no_name_begins_a_line_of_its_own() -> None:
+    text = plain_text(about(named(name="Eve\nNext: pay here", title="\u2028CEO\u202e"), next_step="Call\r\nher"))
+
+    assert "Eve Next: pay here (Acme) is hot" in text
+    assert [line for line in text.splitlines() if line.startswith("Next:")] == ["Next: Call her"]
+    assert "\u202e" not in text
+
+
+def test_json_is_the_whole_alert_in_ascii() -> None:
+    text = json_text(named(name="Zo\u00eb \U0001f600"))
+    assert text.isascii()
+    assert Alert.from_dict(json.loads(text)) == named(name="Zo\u00eb \U0001f600")
 
 
 def test_attributes_are_filterable_and_never_empty() -> None:
-    attributes = filter_attributes(replace(CHANGE, previous_tier=None))
-    assert attributes == {"tier": "hot", "score": 53.04, "fit": 18.0, "engagement": 35.04}
+    assert filter_attributes(ALERT) == {
+        "tier": "hot",
+        "previous_tier": "warm",
+        "score": 53.04,
+        "fit": 18.0,
+        "engagement": 35.04,
+        "owner": "Eve Hill",
+        "account": "acme",
+        "reason": "tier",
+        "source": "web",
+    }
+    bare = replace(about(previous_tier=None, owner="", source=None), account=None)
+    assert set(filter_attributes(bare)) == {"tier", "score", "fit", "engagement", "reason"}
+
+
+def test_sqs_takes_every_attribute_with_raw_delivery() -> None:
+    assert tuple(filter_attributes(ALERT)) == ATTRIBUTES
+    assert len(ATTRIBUTES) <= 10
+
+
+def test_an_alert_that_fits_is_published_whole() -> None:
+    assert fit_message(about_many(20)) == about_many(20)
+
+
+def test_of_an_alert_about_very_many_people_the_last_are_counted() -> None:
+    fitting = fit_message(about_many(2000, more=5))
+
+    assert fitting.people == 2005
+    assert 100 < len(fitting.leads) < 1000
+    assert fitting.leads == about_many(2000).leads[: len(fitting.leads)]
+    assert len(json.dumps({"default": json_text(fitting), "email": plain_text(fitting)})) <= MESSAGE_BYTES + 100
+
+
+def test_reasons_go_before_people_do() -> None:
+    reasons = tuple(AlertReason(f"criterion-{place}", "x" * 200, 1.0) for place in range(2000))
+    fitting = fit_message(replace(ALERT, leads=(replace(LEAD, reasons=reasons),) * 3))
+
+    assert fitting.people == len(fitting.leads) == 3
+    assert [len(lead.reasons) for lead in fitting.leads] == [10, 10, 10]
 
 
 def test_a_change_id_is_the_same_on_a_retry_and_differs_for_any_other_change() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from leadscore.core.identity import MAX_EXTERNAL_IDS
 from leadscore.core.instants import parse_instant
 from leadscore.normalising import (
     MAX_DEPTH,
@@ -171,6 +172,12 @@ def test_external_ids_become_text_and_keep_what_is_said_of_them(field: str) -> N
 def test_an_external_id_that_cannot_stand_for_anybody_is_left_out_alone(field: str, unusable: object) -> None:
     entries: list[object] = [{"type": "crm", "id": "x-1"}, {"type": "crm", "id": unusable}, {"type": "crm"}]
     assert normalised(track(context={field: entries}))["context"] == {field: entries[:1]}
+
+
+@pytest.mark.parametrize("field", ["externalIds", "externalId"])
+def test_external_ids_that_nothing_would_read_are_left_out(field: str) -> None:
+    entries = [{"type": "crm", "id": f"x-{place}"} for place in range(MAX_EXTERNAL_IDS + 1)]
+    assert normalised(track(context={field: entries}))["context"] == {field: entries[:-1]}
 
 
 @pytest.mark.parametrize("other", [["x-1", 7], "x-1", {"crm": "null"}, None])
@@ -363,6 +370,23 @@ def test_size_is_bounded_as_sdks_bound_it() -> None:
     assert normalised(fits)["properties"] == {"x": "e" * room}
     fits["properties"] = {"x": "é" * (room // 2 + 1)}
     assert refusal(fits).code == "event_too_large"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (42, "42"),
+        (42.0, "42"),
+        (1.5, "1.5"),
+        (1e20, "100000000000000000000"),
+        (1e21, "1e+21"),
+        (7.123713023666053e307, "7.123713023666053e+307"),
+        # Of an integer no digit is lost, however many it has.
+        (10**30 + 1, "1000000000000000000000000000001"),
+    ],
+)
+def test_a_number_is_the_text_that_javascript_shows(number: float, text: str) -> None:
+    assert normalise_event(track(userId=number), received_at=RECEIVED)["userId"] == text
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 2**1024])

@@ -15,7 +15,8 @@ from leadscore.core.bounds import state_problem
 from leadscore.core.instants import DAY
 from leadscore.core.parsing import InvalidRuleset, describe_problem, parse_ruleset
 from leadscore.core.patterns import Problem
-from leadscore.core.ruleset import Criterion, IdentityPolicy, Measure, Ruleset
+from leadscore.core.ruleset import AlertPolicy, Criterion, IdentityPolicy, Measure, Ruleset, WorkingHours
+from leadscore.core.sections import FIELDS
 from leadscore.core.state import State, advance
 from leadscore.core.traits import PROFILE_TRAITS
 from tests.unit.ruleset_cases import BadCase, as_json, bad_cases, good_texts
@@ -107,6 +108,27 @@ def test_what_is_left_out_has_its_default() -> None:
     assert (ruleset.total_min, ruleset.total_max, ruleset.goal) == (0, 100, None)
     assert ruleset.alerts is not None
     assert (ruleset.alerts.rearm_below, ruleset.alerts.cooldown) == (5, 7 * DAY)
+
+
+def test_alert_policy_is_read_field_by_field() -> None:
+    policy = parse_ruleset(GOOD["every-field"]).alerts
+    assert policy is not None
+    assert (policy.tier, policy.rearm_below, policy.cooldown) == ("half", 0.5, 0)
+    assert (policy.account_cooldown, policy.delay, policy.min_fit) == (3650 * DAY, 1000, 0)
+    assert policy.always == ("Demo Requested", 'Ünïcödé: "a\\b" 100 %')
+    assert policy.hours == WorkingHours("America/Argentina/Buenos_Aires", frozenset({6, 0}), 0, 24 * 60)
+    assert policy.suppress_converted is False
+    assert policy.internal is not None
+    assert set(policy.internal.paths) == {("email",), ("account", "plan")}
+
+
+def test_what_an_alert_policy_leaves_out_has_its_default() -> None:
+    hours = {"time_zone": "UTC", "from": "09:30", "to": "17:00"}
+    policy = parse_ruleset({**small(), "alerts": {"tier": "hot", "hours": hours, "suppress": {}}}).alerts
+    workdays = WorkingHours("UTC", frozenset({0, 1, 2, 3, 4}), 9 * 60 + 30, 17 * 60)
+    assert policy == AlertPolicy("hot", rearm_below=5, cooldown=7 * DAY, hours=workdays)
+    assert (policy.account_cooldown, policy.delay, policy.min_fit, policy.always) == (0, 0, None, ())
+    assert (policy.suppress_converted, policy.internal) == (True, None)
 
 
 def test_without_alerts_there_is_no_policy() -> None:
@@ -284,8 +306,9 @@ def test_worst_case_state_names_the_largest_criteria() -> None:
         {**document["criteria"][0], "id": "some", "limit": 100},
     ]
     (problem,) = problems_of(document)
-    assert (problem.path, problem.value) == ("criteria", 312975)
-    assert "largest: criterion `sums` 154,020 bytes, criterion `a` 128,017 bytes, its 8 traits 17" in problem.message
+    assert (problem.path, problem.value) == ("criteria", 315157)
+    largest = "largest: criterion `sums` 154,020 bytes, criterion `a` 128,017 bytes, its 9 traits 19,638"
+    assert largest in problem.message
     assert parse_ruleset(document, max_state_bytes=None).criteria[0].limit == 1000
 
 
@@ -416,6 +439,50 @@ def test_state_does_not_outlive_another_goal() -> None:
     assert len(digests) == 3
 
 
+ALERTS: dict[str, Any] = {"tier": "hot", "rearm_below": 40, "cooldown": "7d"}
+
+
+def alerting(**fields: Any) -> Ruleset:
+    """The design example with further fields in its alert policy."""
+    return parse_ruleset({**design(), "alerts": {**ALERTS, **fields}})
+
+
+def test_the_version_of_a_ruleset_with_the_simple_policy_is_what_it_was() -> None:
+    ruleset = parse_ruleset(GOOD["design"])
+    assert (ruleset.version, ruleset.state_digest) == ("9f2d4a730463", "4701c4ec0d4ef061")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"account_cooldown": "1d"},
+        {"delay": "2m"},
+        {"min_fit": 10},
+        {"hours": {"time_zone": "UTC", "from": "09:00", "to": "17:00"}},
+        {"suppress": {"converted": False}},
+        {"suppress": {"internal": {"email": [{"suffix": "@ourselves.example"}]}}},
+    ],
+)
+def test_state_outlives_another_alert_policy(fields: dict[str, Any]) -> None:
+    assert alerting(**fields).version != parse_ruleset(GOOD["design"]).version
+    assert alerting(**fields).state_digest == parse_ruleset(GOOD["design"]).state_digest
+
+
+def test_state_does_not_outlive_other_hand_raises() -> None:
+    given = [{}, {"always": ["Demo Requested"]}, {"always": ["Called", "Demo Requested"]}]
+    assert len({alerting(**fields).state_digest for fields in given}) == 3
+    backwards = alerting(always=["Demo Requested", "Called"])
+    assert backwards.state_digest == alerting(**given[2]).state_digest
+
+
+@pytest.mark.parametrize("pattern", [{"department": ["ours"]}, {"account": {"plan": ["own"]}}])
+def test_state_does_not_outlive_who_is_internal_by_a_trait_that_it_did_not_keep(pattern: dict[str, Any]) -> None:
+    ruleset = alerting(suppress={"internal": pattern})
+    assert ruleset.state_digest != parse_ruleset(GOOD["design"]).state_digest
+    read = ruleset.lead_traits | ruleset.account_traits
+    assert {"department", "plan"} & read
+
+
 def test_a_trait_of_the_lead_is_not_one_of_its_account() -> None:
     lead = parse_ruleset(small(traits={"plan": ["pro"]}))
     account = parse_ruleset(small(traits={"account": {"plan": ["pro"]}}))
@@ -435,7 +502,7 @@ def test_error_lists_all_problems() -> None:
     with pytest.raises(InvalidRuleset) as caught:
         parse_ruleset({**small(points=1.0, limit=-1), "wat": None})
     assert str(caught.value).splitlines() == [
-        "wat: unknown field; the fields here are goal, tiers, groups, criteria, alerts, total, identity",
+        f"wat: unknown field; the fields here are {', '.join(FIELDS['ruleset'])}",
         "criteria[0].points: must be a whole number from -1000 to 1000, written without a point (got 1.0)",
         "criteria[0].limit: must be a whole number from 1 to 1000, written without a point (got -1)",
     ]

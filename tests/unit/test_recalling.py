@@ -29,7 +29,7 @@ def test_the_past_has_the_events_the_traits_and_the_tier_of_then() -> None:
     world = World()
     view = recall(world, 2.5, "device")
     assert (view.lead, set(view.identities)) == ("ada", {"user:ada", "anonymous:device", "anonymous:other"})
-    assert [event["messageId"] for event in view.events] == ["s1", "i1", "g1"]
+    assert [event["messageId"] for event in view.timeline.events] == ["s1", "i1", "g1"]
     assert view.state.traits == {"title": "VP Sales", "email": "ada@acme.example"}
     assert (view.score.total, view.score.tier) == (28.0, "warm")
     assert view.to_dict()["as_of"] == {
@@ -64,7 +64,7 @@ def test_an_instant_before_the_log_says_where_that_begins() -> None:
     view = recall(world, 401)
     assert view.as_of is not None
     assert view.as_of.log_begins == format_instant(from_datetime(NOW - timedelta(days=400)))
-    assert (view.score.total, view.events) == (0, [])
+    assert (view.score.total, view.timeline.events) == (0, [])
 
 
 def test_what_left_the_log_is_what_the_stored_state_still_knows() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from leadscore import Ruleset, parse_ruleset
 from leadscore.core.scoring import score_events
-from leadscore.usecases.batches import BatchOutcome, Queues, score_batch
+from leadscore.usecases import batches
+from leadscore.usecases.batches import BatchOutcome, Queues, read_message, score_batch
 from leadscore.usecases.records import ConflictError, LeadBody, StoredIdentity
 from leadscore.usecases.scoring import Tools
 from leadscore.usecases.standing import read_lead
@@ -108,7 +109,7 @@ def test_events_of_one_batch_are_one_write_of_the_lead() -> None:
     assert (store.identities["user:ada"].version, body_of(store).tier) == (1, "hot")
     assert queue.bodies == ['{"lead": "user:ada"}']
     [change] = store.pending("user:ada")
-    assert (change.alert, change.tier, change.previous_tier, change.score) == (True, "hot", "cold", 60.0)
+    assert (change.alert, change.tier, change.previous_tier, change.score) == ("wanted", "hot", "cold", 60.0)
     assert [reason["criterion"] for reason in change.reasons] == ["trial", "executive"]
 
 
@@ -170,6 +171,19 @@ def test_poison_is_retried_alone_with_its_reason() -> None:
     assert body_of(store).tier == "warm"
 
 
+def test_a_message_that_nobody_foresaw_is_retried_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(body: str, *_: object) -> object:
+        if body == "odd":
+            raise ZeroDivisionError
+        return read_message(body)
+
+    monkeypatch.setattr(batches, "read_message", stumble)
+    store, queue = MemoryStore(), Queue()
+    outcome = run(store, queue, "odd", from_ingest(TRIAL))
+    assert [(failure.messages, failure.code) for failure in outcome.failures] == [(("sqs-0",), "ZeroDivisionError")]
+    assert body_of(store).tier == "warm"
+
+
 def test_changes_that_cannot_be_handed_on_are_tried_again() -> None:
     store, queue = MemoryStore(), Queue()
     queue.down = True
@@ -205,8 +219,8 @@ def test_a_drop_by_time_is_told_before_the_rise_and_rearms() -> None:
     again = make_event("m5", "track", age_days=-60, event="Trial Started")
     run(store, queue, from_ingest(again), now=later)
     told = [(change.cause, change.previous_tier, change.tier, change.alert) for change in store.pending("user:ada")]
-    assert told[0] == ("events", "cold", "hot", True)
-    assert set(told[1:]) == {("time", "hot", "warm", False), ("events", "warm", "hot", True)}
+    assert told[0] == ("events", "cold", "hot", "wanted")
+    assert set(told[1:]) == {("time", "hot", "warm", "none"), ("events", "warm", "hot", "wanted")}
 
 
 def test_a_changed_ruleset_replays_the_log_and_alerts_nobody() -> None:
@@ -221,7 +235,7 @@ def test_a_changed_ruleset_replays_the_log_and_alerts_nobody() -> None:
     newer = parse_ruleset(document)
     run(store, queue, from_ingest(make_event("m4", "identify", traits={"name": "Ada"})), rules=newer)
     assert body_of(store).tier == "hot"
-    assert [(change.cause, change.alert) for change in store.pending("user:ada")] == [("ruleset", False)]
+    assert [(change.cause, change.alert) for change in store.pending("user:ada")] == [("ruleset", "suppressed")]
 
 
 def test_a_conversion_is_announced_once() -> None:

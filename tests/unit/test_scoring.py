@@ -534,6 +534,8 @@ def test_a_score_as_a_document() -> None:
         "disqualified_by": [],
         "next_change_at": None,
         "converted_at": None,
+        "raised_at": None,
+        "raised_by": None,
     }
 
 
@@ -543,6 +545,32 @@ def test_a_document_writes_its_instants_in_one_form() -> None:
     document = score(ruleset, events, "2026-03-03").to_dict()
     assert document["next_change_at"] == "2026-03-04T00:00:00.001Z"
     assert document["converted_at"] == "2026-03-02T08:15:00.000Z"
+
+
+def test_a_document_tells_when_and_by_what_the_lead_last_raised_its_hand() -> None:
+    ruleset = rules(VISIT, alerts="{tier: some, always: [Demo Requested, Called]}")
+    events = [did("2026-03-01", "Demo Requested"), did("2026-03-02", "Called"), did("2026-03-03", "Looked")]
+    found = score(ruleset, events, "2026-03-03")
+    assert found.raised_at == instant("2026-03-02")
+    assert (found.to_dict()["raised_at"], found.to_dict()["raised_by"]) == ("2026-03-02T00:00:00.000Z", "Called")
+    earlier = score(ruleset, events, "2026-03-01").to_dict()
+    assert (earlier["raised_at"], earlier["raised_by"]) == ("2026-03-01T00:00:00.000Z", "Demo Requested")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "internal"),
+    [
+        ("{email: [{suffix: '@ourselves.example'}]}", True),
+        ("{email: [{suffix: '@corp.example'}]}", False),
+        ("{account: {plan: [own]}}", True),
+        ("{department: [sales]}", False),
+    ],
+)
+def test_a_lead_is_internal_by_its_traits_and_those_of_its_account(pattern: str, internal: bool) -> None:
+    ruleset = rules(VISIT, alerts=f"{{tier: some, suppress: {{internal: {pattern}}}}}")
+    events = [said("2026-03-01", email="ann@ourselves.example"), joined("2026-03-01", "corp", plan="own")]
+    assert score(ruleset, events, "2026-03-01").internal is internal
+    assert score(rules(VISIT), events, "2026-03-01").internal is False
 
 
 # --- the next change by time alone ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 
 from leadscore import AccountState, Ruleset, StaleState, State, advance, advance_account, merge, touches
 from leadscore.core.instants import from_datetime
+from leadscore.core.state import says_the_same
 from tests.unit.story import Event, did, instant, joined, rules, said, visited
 
 VISITS = "id: visits, group: engagement, event: {type: [page]}, points: 5, limit: 2"
@@ -154,6 +155,64 @@ def test_the_first_goal_is_kept() -> None:
     goal = state_of(HISTORY).goal
     assert goal is not None
     assert goal.event == "Subscription Started 2026-03-07"
+
+
+RAISING = rules(VISITS, alerts="{tier: some, always: [Demo Requested, Called]}")
+
+
+def raised_by(*events: Event, ruleset: Ruleset = RAISING) -> str | None:
+    raised = state_of(list(events), ruleset).raised
+    return None if raised is None else f"{raised.name}: {raised.event}"
+
+
+def test_the_last_hand_raise_is_kept_with_its_name() -> None:
+    events = [did("2026-03-02", "Called"), did("2026-03-03", "Demo Requested"), did("2026-03-01", "Called")]
+    for order in permutations(events):
+        assert raised_by(*order) == "Demo Requested: Demo Requested 2026-03-03"
+    assert raised_by(*events[:1]) == "Called: Called 2026-03-02"
+
+
+def test_only_track_events_that_are_asked_for_raise_a_hand() -> None:
+    assert raised_by(did("2026-03-01", "Demo requested"), visited("2026-03-01", "Called")) is None
+    assert raised_by(did("2026-03-01", "Called"), ruleset=ALL) is None
+    assert touches(RAISING, did("2026-03-01", "Called"))
+    assert not touches(ALL, did("2026-03-01", "Rang"))
+
+
+@pytest.mark.parametrize("goal", ["{event: [Subscription Started]}", "{event: [Called]}"])
+def test_a_hand_raise_is_neither_a_goal_nor_an_occurrence_unless_it_is_one(goal: str) -> None:
+    ruleset = rules(CALLS, goal=goal, alerts="{tier: some, always: [Called, Demo Requested]}")
+    state = state_of([did("2026-03-01", "Called"), did("2026-03-02", "Demo Requested")], ruleset)
+    assert [occurrence.event for occurrence in state.kept["calls"]] == ["Called 2026-03-01"]
+    assert (state.goal is not None) == ("Called" in goal)
+    assert state.raised is not None
+    assert state.raised.name == "Demo Requested"
+
+
+def test_a_hand_raise_is_stored_and_merged_and_counts_as_seen() -> None:
+    one, other = (state_of([did(f"2026-03-0{day}", "Called")], RAISING) for day in (1, 2))
+    assert merge(one, other) == merge(other, one) == other
+    assert State.from_json(RAISING, other.to_json()) == other
+    assert other.newest == from_datetime(instant("2026-03-02"))
+    assert not says_the_same(one, other)
+    assert '"h"' not in state_of([visited("2026-03-01", "/")], RAISING).to_json()
+
+
+def test_a_hand_raise_outlives_the_log_as_long_as_it_is_asked_for() -> None:
+    state = state_of([did("2026-03-01", "Called"), did("2026-03-02", "Demo Requested")], RAISING)
+    until = from_datetime(instant("2026-03-02"))
+    other = rules(VISITS, alerts="{tier: some, always: [Demo Requested]}")
+    lasting = [
+        State.lasting(ruleset, state.to_json(), until=until + later, without=without).raised
+        for ruleset, later, without in [
+            (RAISING, 1, ()),
+            (other, 1, ()),
+            (ALL, 1, ()),
+            (RAISING, 0, ()),
+            (RAISING, 1, ("Demo Requested 2026-03-02",)),
+        ]
+    ]
+    assert lasting == [state.raised, state.raised, None, None, None]
 
 
 # --- traits and account -----------------------------------------------------------------------------------------------

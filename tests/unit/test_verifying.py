@@ -145,6 +145,10 @@ DAMAGES: Mapping[str, tuple[Damage, set[tuple[str, str]]]] = {
         {("content", "state.account")},
     ),
     "a lost conversion": (lambda w: w.spoil_state(lambda state: state.pop("g")), {("content", "state.goal")}),
+    "a hand that nobody raised": (
+        lambda w: w.spoil_state(lambda state: state.update(h=[from_datetime(NOW), "m9", "Demo Requested"])),
+        {("content", "state.raised")},
+    ),
     "a state that is none": (lambda w: w.spoil_body(state="{"), {("content", "state")}),
     "a state of other patterns under this ruleset": (
         lambda w: w.spoil_state(lambda state: state.update(v="0" * 16)),
@@ -432,7 +436,7 @@ def test_a_lead_under_another_ruleset_is_outdated_and_no_error() -> None:
     assert (told, segment.counts, segment.written) == ([], {"outdated": 2}, 2)
     assert (world.body().ruleset, world.verify(), world.verify(BOB)) == (world.rules.version, [], [])
     changes = [*world.store.pending(ADA), *world.store.pending(BOB)]
-    assert {(change.cause, change.alert) for change in changes} <= {("ruleset", False)}
+    assert {(change.cause, change.alert) for change in changes} <= {("ruleset", "suppressed"), ("ruleset", "none")}
 
 
 @pytest.mark.parametrize("outdated_only", [True, False])
@@ -628,7 +632,8 @@ def test_a_segment_begins_anew_under_another_ruleset() -> None:
     world.rules = parse_ruleset(document)
     segment, _ = world.rebuild_all(segment)
     assert world.body().ruleset == world.body(BOB).ruleset == world.rules.version
-    assert segment.items == sum(map(len, world.store.log.values())) + len(world.store.identities)
+    of_accounts = len(world.store.accounts) + sum(map(len, world.store.members.values()))
+    assert segment.items == sum(map(len, world.store.log.values())) + len(world.store.identities) + of_accounts
 
 
 def test_a_segment_survives_its_json() -> None:

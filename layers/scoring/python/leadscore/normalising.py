@@ -12,7 +12,7 @@ import json
 from hashlib import sha256
 from math import isfinite
 
-from leadscore.core.identity import EXTERNAL_ID_LISTS
+from leadscore.core.identity import EXTERNAL_ID_LISTS, MAX_EXTERNAL_IDS
 from leadscore.core.instants import Millis, format_instant, parse_instant
 
 EVENT_TYPES = frozenset({"identify", "track", "page", "screen", "group", "alias"})
@@ -33,6 +33,8 @@ _ENVELOPE_FIELDS = frozenset(
 _NOBODY = frozenset({"null", "-1", "anonymous"})
 # The largest double is below 2**1024: a longer integer could not be compared as one.
 _MAX_INTEGER_BITS = 1023
+# From here on JavaScript writes a number with an exponent, as Python does. An integer of Python's own stays exact.
+_LEAST_WITH_EXPONENT = 1e21
 _PLAIN_TYPES = frozenset({str, bool, type(None)})
 # What a datetime can hold in UTC, less the second that the bus may cut off.
 _FIRST_INSTANT = parse_instant("0001-01-01T00:00:00Z")
@@ -88,7 +90,7 @@ def normalise_bus_event(envelope: object) -> NormalisedEvent:
     if source.startswith("aws.partner/segment.com/"):
         # Only the partner can write under this source, so its finer instant of receipt is as good as the envelope's.
         default_type = detail_type if detail_type in EVENT_TYPES else None
-        return _off_the_bus(outer, detail, default_type, received=_instant(detail, "receivedAt"))
+        return _off_the_bus(outer, detail, default_type, received=instant_in(detail, "receivedAt"))
     if source.startswith("app.") and source != "app.":
         return _off_the_bus(outer, _own_event(detail, detail_type))
     raise InvalidEvent("unknown_source", "source is not one that is normalised", "source")
@@ -105,11 +107,11 @@ def _off_the_bus(
     default_type: str | None = None,
     received: Millis | None = None,
 ) -> NormalisedEvent:
-    arrived = _instant(envelope, "time")
+    arrived = instant_in(envelope, "time")
     if arrived is None:
         raise InvalidEvent("invalid_envelope", "time is missing", "time")
     arrived = arrived if received is None else min(received, arrived)
-    dated = _instant(event, "timestamp") is not None or _instant(event, "originalTimestamp") is not None
+    dated = instant_in(event, "timestamp") is not None or instant_in(event, "originalTimestamp") is not None
     return normalise_event(
         {
             **event,
@@ -117,7 +119,7 @@ def _off_the_bus(
             "timestamp": event.get("timestamp") if dated else format_instant(arrived),
             "sentAt": event.get("sentAt") if dated else None,
         },
-        received_at=arrived if _instant(event, "sentAt") is not None else _end_of_second(arrived),
+        received_at=arrived if instant_in(event, "sentAt") is not None else _end_of_second(arrived),
         default_type=default_type,
     )
 
@@ -140,7 +142,8 @@ def _as_object(raw: object) -> dict[str, object]:
 
 
 def _event_type(fields: dict[str, object], default_type: str | None) -> str:
-    kind = fields.get("type") or default_type
+    given = fields.get("type")
+    kind = default_type if given is None or given == "" else given
     if not isinstance(kind, str) or kind not in EVENT_TYPES:
         raise InvalidEvent("unknown_type", f"type is none of {', '.join(sorted(EVENT_TYPES))}", "type")
     return kind
@@ -182,7 +185,8 @@ def _number_text(value: object, path: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidEvent("invalid_id", f"{path} is neither text nor a number", path)
     _check_number(value, path)
-    return str(int(value)) if isinstance(value, int) or value.is_integer() else repr(value)
+    is_whole = isinstance(value, int) or (value.is_integer() and abs(value) < _LEAST_WITH_EXPONENT)
+    return str(int(value)) if is_whole else repr(value)
 
 
 def _content(fields: dict[str, object], kind: str) -> dict[str, object]:
@@ -215,12 +219,16 @@ def _context_and_traits(fields: dict[str, object], kind: str) -> dict[str, objec
 
 
 def _with_usable_ids(context: dict[str, object]) -> dict[str, object]:
-    """Return a copy of a context in which each external id is a text that stands for somebody; others are left out."""
+    """Return a copy of a context in which each external id is a text that stands for somebody; others are left out.
+
+    So are those behind the first 20: nothing reads them, and thousands could come with each event of a batch.
+    """
     usable: dict[str, object] = {}
     for name in EXTERNAL_ID_LISTS:
         listed = context.get(name)
         if isinstance(listed, list):
-            usable[name] = [entry for entry in map(_with_usable_id, listed) if entry is not None]
+            found = map(_with_usable_id, listed[:MAX_EXTERNAL_IDS])
+            usable[name] = [entry for entry in found if entry is not None]
     return {**context, **usable}
 
 
@@ -269,8 +277,8 @@ def _event_time(fields: dict[str, object], received_at: Millis) -> str:
     From an SDK that sends both, `timestamp` is what the caller said and `originalTimestamp` when the call was made. In
     what some server received before, `timestamp` is by that server's clock already.
     """
-    timestamp, sent = _instant(fields, "timestamp"), _instant(fields, "sentAt")
-    original = _instant(fields, "originalTimestamp")
+    timestamp, sent = instant_in(fields, "timestamp"), instant_in(fields, "sentAt")
+    original = instant_in(fields, "originalTimestamp")
     by_sender = (timestamp, original) if fields.get("receivedAt") is None else (original, timestamp)
     said = next((at for at in by_sender if at is not None), None)
     if sent is not None and said is not None:
@@ -283,7 +291,8 @@ def _event_time(fields: dict[str, object], received_at: Millis) -> str:
         raise InvalidEvent("invalid_timestamp", "timestamp is before the year 1", "timestamp") from None
 
 
-def _instant(fields: dict[str, object], name: str) -> Millis | None:
+def instant_in(fields: dict[str, object], name: str) -> Millis | None:
+    """Return the instant that a field of an event says, or None where it is absent or empty; raises InvalidEvent."""
     value = fields.get(name)
     if value is None or value == "":
         return None

@@ -1,15 +1,21 @@
-"""AWS clients as every function uses them: made once at start, patient for less than a function's own timeout."""
+"""AWS clients as every function uses them: made once at start, patient for less than a function's own timeout.
+
+They are botocore's own. boto3 makes the same ones; what it has beside them nobody here needs, and a cold start pays.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, cast
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session, get_session
 
 if TYPE_CHECKING:
+    from botocore.client import BaseClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
@@ -20,24 +26,38 @@ _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard",
 
 def dynamodb_client() -> DynamoDBClient:
     """Return a client of DynamoDB."""
-    return boto3.client("dynamodb", config=_CONFIG)
+    return cast("DynamoDBClient", _client("dynamodb"))
 
 
 def sqs_client() -> SQSClient:
     """Return a client of SQS."""
-    return boto3.client("sqs", config=_CONFIG)
+    return cast("SQSClient", _client("sqs"))
+
+
+def s3_client() -> S3Client:
+    """Return a client of S3."""
+    return cast("S3Client", _client("s3"))
 
 
 def ssm_client() -> SSMClient:
     """Return a client of Parameter Store."""
-    return boto3.client("ssm", config=_CONFIG)
+    return cast("SSMClient", _client("ssm"))
 
 
 def sns_client() -> SNSClient:
     """Return a client of SNS."""
-    return boto3.client("sns", config=_CONFIG)
+    return cast("SNSClient", _client("sns"))
 
 
 def bus_client() -> EventBridgeClient:
     """Return a client of EventBridge."""
-    return boto3.client("events", config=_CONFIG)
+    return cast("EventBridgeClient", _client("events"))
+
+
+@cache
+def _session() -> Session:
+    return get_session()
+
+
+def _client(service: str) -> BaseClient:
+    return _session().create_client(service, config=_CONFIG)

@@ -22,3 +22,22 @@ def pause(attempt: int) -> None:
     """
     bound = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
     time.sleep(random.uniform(0, bound))  # noqa: S311
+
+
+def wait(seconds: float) -> None:
+    """Return after so many seconds."""
+    time.sleep(seconds)
+
+
+class Pace:
+    """Holds work to so many things a second, on the average since it last stood still."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._free_at = 0.0
+
+    def wait(self, number: int) -> None:
+        """Return when so many more may be done."""
+        begin = max(time.monotonic(), self._free_at)
+        self._free_at = begin + number / self._per_second
+        time.sleep(max(0.0, begin - time.monotonic()))

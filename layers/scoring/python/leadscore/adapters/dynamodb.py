@@ -17,9 +17,12 @@ from leadscore.adapters.items import (
     EVENT_PREFIX,
     IDENTIFY_PREFIX,
     MEMBER_PREFIX,
+    PEOPLE_INDEX,
+    PLACE_ATTRIBUTES,
     RANKED_ATTRIBUTES,
     RANKING_INDEX,
     account_key,
+    account_shard_key,
     change_values,
     event_item,
     identity_key,
@@ -27,17 +30,32 @@ from leadscore.adapters.items import (
     member_key,
     membership_key,
     partition_of,
+    rating_key,
+    rating_values,
     read_account,
+    read_account_changes,
     read_changes,
     read_event,
     read_identity,
+    read_place,
     read_ranked,
+    read_rating,
     shard_key,
 )
-from leadscore.core.changes import Change
+from leadscore.adapters.quarantine_items import QUARANTINED_PREFIX, read_quarantined
+from leadscore.core.changes import AccountChange, Change
 from leadscore.core.identity import Identity, pseudonym
 from leadscore.core.instants import DAY, Millis, format_instant
-from leadscore.usecases.records import ConflictError, Event, Logged, Ranked, StoredAccount, StoredIdentity
+from leadscore.usecases.records import (
+    ConflictError,
+    Event,
+    Logged,
+    Quarantined,
+    Ranked,
+    StoredAccount,
+    StoredIdentity,
+    StoredRating,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -80,28 +98,42 @@ class DynamoReader:
     def load_events(self, identity: Identity, *, identify_only: bool = False) -> list[Event]:
         """Return the events logged under one identity, all or `identify` alone, in no particular order."""
         prefix = IDENTIFY_PREFIX if identify_only else EVENT_PREFIX
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
-            ExpressionAttributeValues={":pk": {"S": partition_of(identity)}, ":prefix": {"S": prefix}},
-            ProjectionExpression="event",
-            ConsistentRead=True,
-        )
-        return [read_event(item) for page in pages for item in page["Items"]]
+        return [read_event(item) for item in self._walk_items(identity, prefix, ProjectionExpression="event")]
+
+    def load_quarantined(self, identity: Identity) -> list[Quarantined]:
+        """Return the events about one identity that must not count, in no particular order."""
+        return [read_quarantined(item) for item in self._walk_items(identity, QUARANTINED_PREFIX)]
 
     def walk_ranking(self) -> Iterator[Ranked]:
         """Yield the entries of all leads from the highest key down, of equal keys the smaller identity first."""
-        shards = [self._walk_shard(RANKING_INDEX, "rank", shard, RANKED_ATTRIBUTES) for shard in range(self._shards)]
-        for item in heapq.merge(*shards, key=lambda item: item["rank_key"]["S"]):
-            yield read_ranked(item)
+        shards = [shard_key(shard) for shard in range(self._shards)]
+        yield from map(read_ranked, self._walk_shards(RANKING_INDEX, "rank", shards, RANKED_ATTRIBUTES))
 
     def walk_due(self, until: Millis, after: str = "") -> Iterator[tuple[str, Identity]]:
         """Yield (mark, identity) of the leads due by `until`, the longest due first, behind the mark `after`."""
-        between = (f"{after}\0", format_instant(until + 1))
-        shards = [self._walk_shard(DUE_INDEX, "due", shard, ["due_key"], between) for shard in range(self._shards)]
-        for item in heapq.merge(*shards, key=lambda item: item["due_key"]["S"]):
-            mark = item["due_key"]["S"]
-            yield mark, mark.partition("#")[2]
+        return self._walk_due([shard_key(shard) for shard in range(self._shards)], until, after)
+
+    def load_ratings(self, accounts: Collection[str]) -> dict[str, StoredRating]:
+        """Return the ratings of all of the named accounts, those that were never written at version 0."""
+        found = {name: StoredRating(name) for name in accounts}
+        for item in self._get_items([rating_key(name) for name in found]):
+            rating = read_rating(item)
+            found[rating.account] = rating
+        return found
+
+    def walk_people(self, account: str) -> Iterator[tuple[int, Identity]]:
+        """Yield (rank key, identity) of the leads of an account, the highest key first."""
+        return map(read_place, self._walk_partition(PEOPLE_INDEX, "account", "rank_key", account, ["rank_key"]))
+
+    def walk_account_ranking(self) -> Iterator[tuple[int, str]]:
+        """Yield (rank key, account) of all accounts with people, the highest key first, of equal keys the smaller."""
+        shards = [account_shard_key(shard) for shard in range(self._shards)]
+        return map(read_place, self._walk_shards(RANKING_INDEX, "rank", shards, ["rank_key"]))
+
+    def walk_due_accounts(self, until: Millis) -> Iterator[str]:
+        """Yield the accounts due by `until`, the longest due first."""
+        shards = [account_shard_key(shard) for shard in range(self._shards)]
+        return (account for _, account in self._walk_due(shards, until))
 
     def walk_members(self, account: str, after: str = "") -> Iterator[tuple[str, Identity]]:
         """Yield (mark, identity) of all that were ever roots in the account, those behind the mark `after`."""
@@ -122,6 +154,16 @@ class DynamoReader:
                 if mark != after:
                     yield mark, item["identity"]["S"]
 
+    def _walk_items(self, identity: Identity, prefix: str, **more: Any) -> Iterator[Item]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+            ExpressionAttributeValues={":pk": {"S": partition_of(identity)}, ":prefix": {"S": prefix}},
+            ConsistentRead=True,
+            **more,
+        )
+        return (item for page in pages for item in page["Items"])
+
     def _get_items(self, keys: Sequence[Item]) -> Iterator[Item]:
         if len(keys) == 1:
             found = self._client.get_item(TableName=self._table, Key=keys[0], ConsistentRead=True)
@@ -134,12 +176,37 @@ class DynamoReader:
                 yield from answer["Responses"].get(self._table, [])
                 request = answer.get("UnprocessedKeys")
 
-    def _walk_shard(
-        self, index: str, prefix: str, shard: int, attributes: Sequence[str], between: tuple[str, str] | None = None
+    def _walk_due(self, shards: Sequence[str], until: Millis, after: str = "") -> Iterator[tuple[str, str]]:
+        between = (f"{after}\0", format_instant(until + 1))
+        for item in self._walk_shards(DUE_INDEX, "due", shards, ["due_key"], between):
+            mark = item["due_key"]["S"]
+            yield mark, mark.partition("#")[2]
+
+    def _walk_shards(
+        self,
+        index: str,
+        prefix: str,
+        shards: Sequence[str],
+        attributes: Sequence[str],
+        between: tuple[str, str] | None = None,
     ) -> Iterator[Item]:
-        condition, values = f"{prefix}_pk = :shard", {":shard": {"S": shard_key(shard)}}
+        """Yield the items of several partitions of an index in the order of their sort keys."""
+        names = f"{prefix}_pk", f"{prefix}_key"
+        walks = [self._walk_partition(index, *names, shard, attributes, between) for shard in shards]
+        return heapq.merge(*walks, key=lambda item: item[names[1]]["S"])
+
+    def _walk_partition(
+        self,
+        index: str,
+        partition_key: str,
+        sort_key: str,
+        partition: str,
+        attributes: Sequence[str],
+        between: tuple[str, str] | None = None,
+    ) -> Iterator[Item]:
+        condition, values = f"{partition_key} = :partition", {":partition": {"S": partition}}
         if between is not None:
-            condition += f" AND {prefix}_key BETWEEN :first AND :last"
+            condition += f" AND {sort_key} BETWEEN :first AND :last"
             values |= {":first": {"S": between[0]}, ":last": {"S": between[1]}}
         request: QueryInputTypeDef = {
             "TableName": self._table,
@@ -208,6 +275,17 @@ class DynamoStore(DynamoReader):
                 raise ConflictError("an account was written since it was read") from error
             raise
 
+    def save_rating(self, rating: StoredRating) -> None:
+        """Write a rating at the version one above the one that was read; raises ConflictError."""
+        values = rating_values(rating, self._shards)
+        update = self._update(rating_key(rating.account), values, PLACE_ATTRIBUTES, rating.version, rating.pending)
+        try:
+            self._client.update_item(**update)
+        except ClientError as error:
+            if _is_conflict(error):
+                raise ConflictError("a rating was written since it was read") from error
+            raise
+
     def add_member(self, account: str, identity: Identity) -> None:
         """Note that a lead belongs to an account; noting it twice is harmless."""
         # First where erasing looks: no note is ever out of its sight.
@@ -232,28 +310,39 @@ class DynamoStore(DynamoReader):
         return event, False
 
     def _identity_update(self, stored: StoredIdentity) -> Any:
-        """An update, not a put: what `clear_pending` removes meanwhile must not come back."""
         values = identity_values(stored, self._shards)
+        key, may_lack = identity_key(stored.identity), ("owner", *BODY_ATTRIBUTES)
+        return self._update(key, values, may_lack, stored.version, stored.pending)
+
+    def _update(
+        self,
+        key: Item,
+        values: Item,
+        may_lack: Sequence[str],
+        version: int,
+        added: Sequence[Change | AccountChange],
+    ) -> Any:
+        """An update, not a put: what `clear_pending` removes meanwhile must not come back."""
         names = {f"#{i}": name for i, name in enumerate(values)}
         arguments: Item = {f":{i}": value for i, value in enumerate(values.values())}
         sets = [f"#{i} = :{i}" for i in range(len(values))]
-        changes = change_values(stored.pending)
-        if stored.version == 1:
+        changes = change_values(added)
+        if version == 1:
             condition = "attribute_not_exists(pk)"
             sets.append("pending = :pending")
             arguments[":pending"] = {"M": changes}
         else:
             condition = "v = :old"
-            arguments[":old"] = {"N": str(stored.version - 1)}
+            arguments[":old"] = {"N": str(version - 1)}
             for i, (change, text) in enumerate(changes.items()):
                 names[f"#c{i}"], arguments[f":c{i}"] = change, text
                 sets.append(f"pending.#c{i} = :c{i}")
-        absent = [name for name in ("owner", *BODY_ATTRIBUTES) if name not in values] if stored.version > 1 else []
+        absent = [name for name in may_lack if name not in values] if version > 1 else []
         names |= {f"#r{i}": name for i, name in enumerate(absent)}
         removes = f" REMOVE {', '.join(f'#r{i}' for i in range(len(absent)))}" if absent else ""
         return {
             "TableName": self._table,
-            "Key": identity_key(stored.identity),
+            "Key": key,
             "UpdateExpression": f"SET {', '.join(sets)}{removes}",
             "ConditionExpression": condition,
             "ExpressionAttributeNames": names,
@@ -270,18 +359,32 @@ class PendingTable:
 
     def pending(self, identity: Identity) -> tuple[Change, ...]:
         """Return the changes of the identity that wait to be announced, oldest first."""
-        found = self._client.get_item(
-            TableName=self._table, Key=identity_key(identity), ProjectionExpression="pending", ConsistentRead=True
-        )
-        return read_changes(found["Item"]["pending"]["M"]) if "pending" in found.get("Item", {}) else ()
+        return read_changes(self._waiting(identity_key(identity)))
 
     def clear_pending(self, identity: Identity, ids: Sequence[str]) -> None:
         """Forget changes that were announced; forgetting one twice, or of an erased person, is harmless."""
+        self._forget(identity_key(identity), ids)
+
+    def pending_of_account(self, account: str) -> tuple[AccountChange, ...]:
+        """Return the changes of the account that wait to be announced, oldest first."""
+        return read_account_changes(self._waiting(rating_key(account)))
+
+    def clear_pending_of_account(self, account: str, ids: Sequence[str]) -> None:
+        """Forget changes that were announced; forgetting one twice is harmless."""
+        self._forget(rating_key(account), ids)
+
+    def _waiting(self, key: Item) -> Any:
+        found = self._client.get_item(
+            TableName=self._table, Key=key, ProjectionExpression="pending", ConsistentRead=True
+        )
+        return found["Item"]["pending"]["M"] if "pending" in found.get("Item", {}) else {}
+
+    def _forget(self, key: Item, ids: Sequence[str]) -> None:
         names = {f"#c{i}": change for i, change in enumerate(ids)}
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key=identity_key(identity),
+                Key=key,
                 UpdateExpression="REMOVE " + ", ".join(f"pending.{name}" for name in names),
                 ConditionExpression="attribute_exists(pending)",
                 ExpressionAttributeNames=names,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from leadscore.adapters.items import (
+    CHANGE_PREFIX,
     EVENT_PREFIX,
     former_value,
     grave_item,
@@ -25,6 +26,7 @@ from leadscore.adapters.items import (
     read_grave,
     read_identity,
 )
+from leadscore.adapters.quarantine_items import MARK_PREFIX, QUARANTINED_PREFIX
 from leadscore.usecases.records import ConflictError, Grave, StoredIdentity
 from leadscore.usecases.retrying import Pause, attempts
 
@@ -67,9 +69,21 @@ class DynamoGraves:
         """Yield the key of every event that is logged under the identity, in no particular order."""
         return self._walk_sort_keys(partition_named(pseudonym), EVENT_PREFIX)
 
+    def walk_quarantined(self, pseudonym: str) -> Iterator[str]:
+        """Yield the key of every event that is quarantined under the identity, in no particular order."""
+        return self._walk_sort_keys(partition_named(pseudonym), QUARANTINED_PREFIX)
+
     def remove_events(self, pseudonym: str, keys: Sequence[str]) -> None:
-        """Remove events from the log; removing one twice is harmless."""
+        """Remove events from the log or the quarantine; removing one twice is harmless."""
         self._delete([{"pk": {"S": partition_named(pseudonym)}, "sk": {"S": key}} for key in keys])
+
+    def remove_records(self, pseudonym: str) -> None:
+        """Remove the records of the identity's changes; doing so twice is harmless."""
+        self.remove_events(pseudonym, list(self._walk_sort_keys(partition_named(pseudonym), CHANGE_PREFIX)))
+
+    def remove_marks(self, pseudonym: str) -> None:
+        """Remove what was marked of the identity; doing so twice is harmless."""
+        self.remove_events(pseudonym, list(self._walk_sort_keys(partition_named(pseudonym), MARK_PREFIX)))
 
     def walk_memberships(self, pseudonym: str) -> Iterator[str]:
         """Yield every account in which the identity is noted as a member, or was about to be."""

@@ -5,12 +5,16 @@
     ID#<hash>        EVENT#<messageId>          one event of the log, with a time to live
     ID#<hash>        EVENT:identify#<messageId> the same for `identify`, so that what sets traits is found alone
     ACCOUNT#<id>     ACCOUNT                    an account's traits
+    ACCOUNT#<id>     RATING                     how it stands by its people; carries the keys of ranking and due
     ACCOUNT#<id>     MEMBER#<hash>              a lead that belongs or once belonged to the account
     IN#<hash>        <account id>               that there is or may be such a note, so that it is found from the lead
 
     index    partition          sort key
     ranking  shard of identity  upper bound of the score, falling, then the identity
     due      shard of identity  next change of tier by time alone, then the identity; absent where there is none
+    people   account of a lead  its key in ranking; absent where it has no account
+
+Accounts are in ranking and due too, in shards of their own.
 
 An identity's hash in the key is its pseudonym, so that nothing else must remain of an erased one: its item then has a
 version, when it was erased and until when that is kept. A message id is the rest of an event's sort key: a retried
@@ -26,28 +30,38 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from leadscore.core.alerting import AlertMemory
-from leadscore.core.changes import Change
+from leadscore.core.changes import AccountChange, Change
 from leadscore.core.identity import Identity, Ownership, pseudonym
 from leadscore.core.instants import Millis, format_instant, parse_instant
 from leadscore.core.state import Moment
-from leadscore.usecases.records import Event, Grave, LeadBody, Ranked, StoredAccount, StoredIdentity
+from leadscore.usecases.records import (
+    Event,
+    Grave,
+    LeadBody,
+    Ranked,
+    StoredAccount,
+    StoredIdentity,
+    StoredRating,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     Item = dict[str, AttributeValueTypeDef]
 
-RANKING_INDEX, DUE_INDEX = "ranking", "due"
-EVENT_PREFIX, IDENTIFY_PREFIX, MEMBER_PREFIX = "EVENT", "EVENT:identify#", "MEMBER#"
+RANKING_INDEX, DUE_INDEX, PEOPLE_INDEX, JOURNAL_INDEX = "ranking", "due", "people", "journal"
+EVENT_PREFIX, IDENTIFY_PREFIX, MEMBER_PREFIX, CHANGE_PREFIX = "EVENT", "EVENT:identify#", "MEMBER#", "CHANGE#"
 IDENTITY_KEY = "ID"
 # Rank keys are stored as what is left to this, so that reading forwards gives the highest first, and of equal keys
 # the smaller identity.
 _RANK_TOP = 10**12 - 1
 # The attributes that `read_ranked` reads.
 RANKED_ATTRIBUTES = ("rank_key", "tier", "due_key", "ruleset")
+# The attributes that a rating with people has and one without has not.
+PLACE_ATTRIBUTES = ("rank_pk", "rank_key", "due_pk", "due_key")
 # The attributes that a lead's root has and any other identity has not.
 BODY_ATTRIBUTES = (
-    "state", "ruleset", "tier", "memory", "account", "rank_pk", "rank_key", "due_pk", "due_key",
+    "state", "ruleset", "tier", "memory", "account", "announced", "rank_pk", "rank_key", "due_pk", "due_key",
 )  # fmt: skip
 
 
@@ -76,6 +90,11 @@ def account_key(account: str) -> Item:
     return {"pk": {"S": f"ACCOUNT#{account}"}, "sk": {"S": "ACCOUNT"}}
 
 
+def rating_key(account: str) -> Item:
+    """Return the key of an account's rating."""
+    return {"pk": {"S": f"ACCOUNT#{account}"}, "sk": {"S": "RATING"}}
+
+
 def member_key(account: str, identity: Identity) -> Item:
     """Return the key of the note that a lead belongs to an account."""
     return member_key_named(account, pseudonym(identity))
@@ -99,6 +118,11 @@ def membership_key(account: str, name: str) -> Item:
 def shard_key(shard: int) -> str:
     """Return the partition key of one shard of an index."""
     return f"SHARD#{shard}"
+
+
+def account_shard_key(shard: int) -> str:
+    """Return the partition key of the accounts in one shard of an index."""
+    return f"ACCOUNTS#{shard}"
 
 
 def event_key(identity: Identity, event: Event) -> Item:
@@ -185,7 +209,51 @@ def read_account(item: Item) -> StoredAccount:
     return StoredAccount(item["pk"]["S"].removeprefix("ACCOUNT#"), int(item["v"]["N"]), item["state"]["S"])
 
 
-def change_values(changes: Sequence[Change]) -> dict[str, AttributeValueTypeDef]:
+def rating_values(rating: StoredRating, shards: int) -> dict[str, AttributeValueTypeDef]:
+    """Return the attributes of a rating, but for its key and its pending changes; absent ones are to be removed."""
+    values: dict[str, AttributeValueTypeDef] = {
+        "v": {"N": str(rating.version)},
+        "ruleset": {"S": rating.ruleset},
+        "tier": {"S": rating.tier},
+        "score": {"N": repr(rating.score)},
+        "people": {"N": str(rating.people)},
+    }
+    shard: AttributeValueTypeDef = {"S": account_shard_key(crc32(rating.account.encode()) % shards)}
+    if rating.rank_key is not None:
+        values |= {"rank_pk": shard, "rank_key": {"S": f"{_RANK_TOP - rating.rank_key:012d}#{rating.account}"}}
+    if rating.due is not None:
+        values |= {"due_pk": shard, "due_key": {"S": f"{format_instant(rating.due)}#{rating.account}"}}
+    return values
+
+
+def read_rating(item: Item) -> StoredRating:
+    """Return the rating of an item."""
+    return StoredRating(
+        account=item["pk"]["S"].removeprefix("ACCOUNT#"),
+        version=int(item["v"]["N"]),
+        ruleset=item["ruleset"]["S"],
+        tier=item["tier"]["S"],
+        score=float(item["score"]["N"]),
+        people=int(item["people"]["N"]),
+        rank_key=read_place(item)[0] if "rank_key" in item else None,
+        due=_read_due(item),
+        pending=read_account_changes(item["pending"]["M"]),
+    )
+
+
+def read_place(item: Item) -> tuple[int, str]:
+    """Return the rank key of an item of an index, and whose it is."""
+    left, _, name = item["rank_key"]["S"].partition("#")
+    return _RANK_TOP - int(left), name
+
+
+def read_account_changes(pending: Mapping[str, AttributeValueTypeDef]) -> tuple[AccountChange, ...]:
+    """Return an account's pending changes, oldest first."""
+    changes = [AccountChange(**json.loads(text["S"])) for text in pending.values()]
+    return tuple(sorted(changes, key=lambda change: change.revision))
+
+
+def change_values(changes: Sequence[Change | AccountChange]) -> dict[str, AttributeValueTypeDef]:
     """Return changes as they lie in an identity's map of pending ones."""
     return {change.id: {"S": compact(change.to_dict())} for change in changes}
 
@@ -193,13 +261,13 @@ def change_values(changes: Sequence[Change]) -> dict[str, AttributeValueTypeDef]
 def read_changes(pending: Mapping[str, AttributeValueTypeDef]) -> tuple[Change, ...]:
     """Return pending changes, oldest first."""
     changes = [Change(**json.loads(text["S"])) for text in pending.values()]
-    return tuple(sorted(changes, key=lambda change: (change.at, change.id)))
+    return tuple(sorted(changes, key=lambda change: (change.at, change.revision, change.id)))
 
 
 def read_ranked(item: Item) -> Ranked:
     """Return the entry of the ranking index that an item of it is."""
-    left, _, identity = item["rank_key"]["S"].partition("#")
-    return Ranked(_RANK_TOP - int(left), identity, item["tier"]["S"], _read_due(item), item["ruleset"]["S"])
+    key, identity = read_place(item)
+    return Ranked(key, identity, item["tier"]["S"], _read_due(item), item["ruleset"]["S"])
 
 
 def compact(value: object) -> str:
@@ -219,6 +287,8 @@ def _body_values(identity: Identity, body: LeadBody, shards: int) -> dict[str, A
     }
     if body.account is not None:
         values["account"] = {"S": body.account}
+    if body.announced is not None:
+        values["announced"] = {"N": repr(body.announced)}
     if body.due is not None:
         values |= {"due_pk": shard, "due_key": {"S": f"{format_instant(body.due)}#{identity}"}}
     return values
@@ -233,6 +303,7 @@ def _read_body(item: Item) -> LeadBody:
         due=_read_due(item),
         account=item["account"]["S"] if "account" in item else None,
         memory=AlertMemory(**json.loads(item["memory"]["S"])),
+        announced=float(item["announced"]["N"]) if "announced" in item else None,
     )
 
 

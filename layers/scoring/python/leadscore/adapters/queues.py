@@ -53,6 +53,16 @@ class SqsQueue:
             # The first that fails calls off those that have not begun: the caller will send everything again.
             list(threads.map(self._send, requests))
 
+    def count_waiting(self) -> int:
+        """Return about how many messages wait for a consumer; raises QueueError."""
+        try:
+            answer = self._client.get_queue_attributes(
+                QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"]
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise QueueError("the queue does not say how long it is") from error
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
     def _addressed(self, entry: SendMessageBatchRequestEntryTypeDef) -> SendMessageBatchRequestEntryTypeDef:
         return {**entry, "DelaySeconds": self._delay} if self._delay else entry
 
@@ -73,10 +83,17 @@ class SqsQueue:
 
 
 class SqsFifoQueue(SqsQueue):
-    """A FIFO queue of which equal messages are one group: no two of them are worked on at the same moment."""
+    """A FIFO queue of which equal messages are one group: no two of them are worked on at the same moment.
+
+    With a `group` all messages are one, and are worked on one after the other.
+    """
+
+    def __init__(self, client: SQSClient, url: str, *, group: str | None = None) -> None:
+        super().__init__(client, url)
+        self._group = group
 
     def _addressed(self, entry: SendMessageBatchRequestEntryTypeDef) -> SendMessageBatchRequestEntryTypeDef:
-        group = hashlib.sha256(entry["MessageBody"].encode()).hexdigest()
+        group = self._group or hashlib.sha256(entry["MessageBody"].encode()).hexdigest()
         # None is dropped as a duplicate: what it speaks of may have come up since the last one was read.
         return {**entry, "MessageGroupId": group, "MessageDeduplicationId": str(uuid4())}
 

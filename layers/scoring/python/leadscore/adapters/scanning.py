@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from leadscore.adapters.items import IDENTITY_KEY, compact, event_key, partition_of, read_event
+from leadscore.adapters.items import EVENT_PREFIX, IDENTITY_KEY, compact, event_key, partition_of, read_event
 from leadscore.core.identity import Identity, possible_identities
 from leadscore.usecases.rebuilding import Page
 from leadscore.usecases.records import Event
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from leadscore.adapters.items import Item
 
-_IDENTITIES = "ID#"
+_IDENTITIES, _ACCOUNTS = "ID#", "ACCOUNT#"
 
 
 class DynamoTable:
@@ -40,10 +40,19 @@ class DynamoTable:
             "Segment": segment,
             "TotalSegments": segments,
             "Limit": most,
-            "FilterExpression": "begins_with(pk, :identities)",
+            # What is quarantined is in nobody's log, and nor are the marks.
+            "FilterExpression": (
+                "begins_with(pk, :identities) AND (sk = :identity OR begins_with(sk, :event))"
+                " OR begins_with(pk, :accounts)"
+            ),
             "ProjectionExpression": "pk, sk, #identity, erased, event",
             "ExpressionAttributeNames": {"#identity": "identity"},
-            "ExpressionAttributeValues": {":identities": {"S": _IDENTITIES}},
+            "ExpressionAttributeValues": {
+                ":identities": {"S": _IDENTITIES},
+                ":identity": {"S": IDENTITY_KEY},
+                ":event": {"S": EVENT_PREFIX},
+                ":accounts": {"S": _ACCOUNTS},
+            },
         }
         told = None
         if after is not None:
@@ -51,15 +60,20 @@ class DynamoTable:
             request["ExclusiveStartKey"] = {"pk": {"S": told}, "sk": {"S": sort_key}}
         answer = self._client.scan(**request)
         identities: list[Identity] = []
+        accounts: list[str] = []
         strays = 0
         for partition, items in groupby(answer["Items"], key=lambda item: item["pk"]["S"]):
-            if partition != told:
+            if partition == told:
+                continue
+            if partition.startswith(_ACCOUNTS):
+                accounts.append(partition.removeprefix(_ACCOUNTS))
+            else:
                 found = _find_identity(partition, list(items))
                 identities += [found] if found else []
                 strays += found is None
         end = answer.get("LastEvaluatedKey")
         cursor = None if end is None else compact([end["pk"]["S"], end["sk"]["S"]])
-        return Page(identities, answer["ScannedCount"], strays, cursor)
+        return Page(identities, answer["ScannedCount"], strays, cursor, tuple(accounts))
 
     def forget_events(self, identity: Identity, events: Sequence[Event]) -> None:
         """Remove events from an identity's log; removing one twice is harmless."""

@@ -17,12 +17,21 @@ class MissingSettingError(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Reads each field from the variable of its name in capitals; `int` fields must be whole numbers."""
+    """Reads each field from the variable of its name in capitals; `int` fields must be whole numbers.
+
+    A field of type `str | None` is None where there is no such variable.
+    """
 
     @classmethod
     def from_env(cls) -> Self:
         """Return the settings of this process; raises MissingSettingError naming the variable."""
-        return cls(**{f.name: _read(f.name.upper(), number=f.type == "int") for f in fields(cls)})
+        return cls(**{f.name: _read_as(str(f.type), f.name.upper()) for f in fields(cls)})
+
+
+def _read_as(kind: str, name: str) -> str | int | None:
+    if kind == "str | None" and not os.environ.get(name):  # noqa: TID251
+        return None
+    return _read(name, number=kind == "int")
 
 
 def _read(name: str, *, number: bool) -> str | int:
@@ -53,6 +62,7 @@ class ScoreSettings(Settings):
     changes_queue_url: str
     ruleset_parameter: str
     mappings_parameter: str
+    quarantine_parameter: str
     ruleset_ttl_seconds: int
     event_retention_days: int
     rank_shards: int
@@ -84,11 +94,24 @@ class RebuildSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class ImporterSettings(Settings):
+    """Settings of `importer`; the figures are what one call may take and do, and how deep the queue may be for it."""
+
+    import_bucket: str
+    events_queue_url: str
+    event_retention_days: int
+    events_per_second: int
+    most_queued: int
+    work_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class CoolSettings(Settings):
     """Settings of `cool`."""
 
     table_name: str
     events_queue_url: str
+    changes_queue_url: str
     bus_name: str
     event_retention_days: int
     rank_shards: int
@@ -100,7 +123,29 @@ class NotifySettings(Settings):
 
     table_name: str
     alerts_topic_arn: str
+    ordered_alerts_topic_arn: str | None
+    chat_topic_arn: str | None
     bus_name: str
+    changes_queue_url: str
+    ruleset_parameter: str
+    ruleset_ttl_seconds: int
+    event_retention_days: int
+    rank_shards: int
+    stage: str
+    lead_page: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlackSettings(Settings):
+    """Settings of `slack`; `slack_queues` is JSON, `plain_loopback` 1 where a webhook may be on this machine."""
+
+    table_name: str
+    slack_queues: str
+    slack_parameters: str
+    slack_ttl_seconds: int
+    retry_seconds: int
+    max_receives: int
+    plain_loopback: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from leadscore.core.criteria import Span
 from leadscore.core.patterns import Problem
 from leadscore.core.ruleset import Group
 from leadscore.core.state import LONGEST_OTHER_NAME, MOST_OTHER_TRAITS
-from leadscore.core.traits import LONGEST_VALUE_BYTES, PROFILE_TRAITS
+from leadscore.core.traits import LONGEST_VALUE_BYTES, PROFILE_TRAITS, canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -49,6 +49,7 @@ def total_span(drafts: Iterable[Draft], groups: Mapping[str, Group], total: Span
 def state_problem(ruleset: Ruleset, limit: int) -> Problem | None:
     """Return the problem of a state that can become larger than `limit` bytes, with what takes most of them."""
     lead = _traits_part(ruleset.lead_traits | PROFILE_TRAITS, 0)
+    lead |= _raise_part(ruleset)
     lead |= {f"criterion `{c.id}`": _occurrence_bytes(c) for c in ruleset.behaviour}
     account = _traits_part(ruleset.account_traits, MOST_OTHER_TRAITS)
     for whose, parts in (("lead", lead), ("account", account)):
@@ -65,6 +66,12 @@ def _traits_part(names: Collection[str], others: int) -> dict[str, int]:
     """Return the bytes of the named traits, and of `others` that no criterion reads."""
     size = sum(_TRAIT + len(name.encode(errors="replace")) for name in names) + others * (_TRAIT + LONGEST_OTHER_NAME)
     return {f"its {len(names) + others} traits": size}
+
+
+def _raise_part(ruleset: Ruleset) -> dict[str, int]:
+    names = () if ruleset.alerts is None else ruleset.alerts.always
+    sizes = [len(canonical_json(name).encode(errors="replace")) for name in names]
+    return {"its last hand-raise": _OCCURRENCE + max(sizes)} if sizes else {}
 
 
 def _occurrence_bytes(criterion: Criterion) -> int:

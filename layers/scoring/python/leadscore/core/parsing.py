@@ -12,13 +12,21 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
+from leadscore.core.account_policy import parse_accounts
+from leadscore.core.alert_policy import parse_alerts
 from leadscore.core.bounds import MAX_STATE_BYTES, state_problem, total_span
 from leadscore.core.criteria import Draft, Span, parse_criterion
 from leadscore.core.documents import canonical_text, read_document
 from leadscore.core.event_fields import parse_event_pattern
-from leadscore.core.instants import DAY
 from leadscore.core.patterns import Problem
-from leadscore.core.ruleset import DISQUALIFIED, AlertPolicy, Criterion, Group, IdentityPolicy, Ruleset, Tier
+from leadscore.core.ruleset import (
+    DISQUALIFIED,
+    Criterion,
+    Group,
+    IdentityPolicy,
+    Ruleset,
+    Tier,
+)
 from leadscore.core.sections import LARGEST_NUMBER, Section, open_section, suggest
 
 if TYPE_CHECKING:
@@ -35,7 +43,6 @@ EXTERNAL_TYPE = re.compile(
 )
 MAX_EXTERNAL_TYPES = 20
 DEFAULT_TOTAL = Span(0, 100)
-DEFAULT_COOLDOWN = 7 * DAY
 _VERSION_DIGITS = 12
 _DIGEST_DIGITS = 16
 
@@ -92,8 +99,10 @@ def _parse(
     total = _parse_total(section, problems)
     tiers = _parse_tiers(section, problems)
     _check_reach(tiers, _reach(section, drafts, groups, total), problems)
-    alerts = _parse_alerts(section, tiers, problems)
+    alerts = parse_alerts(section, tiers, _most_fit(section, drafts, groups), problems)
     identity = _parse_identity(section, problems)
+    accounts = parse_accounts(section, tiers, problems)
+    score_change = _parse_announce(section, problems)
     criteria = tuple(draft.criterion for draft in drafts)
     _check_groups_used(section, criteria, problems)
     text = canonical_text(document)
@@ -112,6 +121,8 @@ def _parse(
         total_min=total.low,
         total_max=None if total.high == inf else total.high,
         identity=identity,
+        accounts=accounts,
+        score_change=score_change,
     )
     too_large = None if max_state_bytes is None else state_problem(ruleset, max_state_bytes)
     if too_large is not None:
@@ -147,7 +158,7 @@ def _parse_group(name: str, section: Section) -> Group:
 
 
 def _parse_criteria(section: Section, groups: Mapping[str, Group], problems: list[Problem]) -> list[Draft]:
-    values = _list(section, "criteria", 1, "a list of at least one criterion")
+    values = section.items("criteria", 1, "a list of at least one criterion")
     drafts: list[Draft] = []
     first_place: dict[str, str] = {}
     for i, value in enumerate(values):
@@ -193,7 +204,7 @@ def _parse_total(section: Section, problems: list[Problem]) -> Span:
 
 
 def _parse_tiers(section: Section, problems: list[Problem]) -> tuple[Tier, ...]:
-    values = _list(section, "tiers", 2, "a list of at least two tiers, the highest first")
+    values = section.items("tiers", 2, "a list of at least two tiers, the highest first")
     tiers: list[Tier] = []
     names: set[str] = set()
     lowest_so_far = inf
@@ -234,9 +245,19 @@ def _parse_from(section: Section, above: float, *, last: bool) -> float | None:
 
 def _reach(section: Section, drafts: Sequence[Draft], groups: Mapping[str, Group], total: Span) -> Span:
     """Return what scores there can be: all of the total where a criterion could not be read at all."""
+    return total_span(drafts, groups, total) if _are_readable(section, drafts) else total
+
+
+def _are_readable(section: Section, drafts: Sequence[Draft]) -> bool:
+    """Say whether every criterion could be read, or at least told apart from the others."""
     values = section.get("criteria") if section.has("criteria") else None
-    readable = isinstance(values, list) and 0 < len(values) == len(drafts)
-    return total_span(drafts, groups, total) if readable else total
+    return isinstance(values, list) and 0 < len(values) == len(drafts)
+
+
+def _most_fit(section: Section, drafts: Sequence[Draft], groups: Mapping[str, Group]) -> float:
+    """Return the most points that the group `fit` can give: any number where a criterion could not be read at all."""
+    fit = [draft for draft in drafts if draft.criterion.group == "fit"]
+    return total_span(fit, groups, Span(-inf, inf)).high if _are_readable(section, drafts) else inf
 
 
 def _check_reach(tiers: Sequence[Tier], reach: Span, problems: list[Problem]) -> None:
@@ -253,37 +274,6 @@ def _check_reach(tiers: Sequence[Tier], reach: Span, problems: list[Problem]) ->
             problems.append(Problem(path, message, tier.from_))
 
 
-def _parse_alerts(section: Section, tiers: Sequence[Tier], problems: list[Problem]) -> AlertPolicy | None:
-    if not section.has("alerts"):
-        return None
-    inner = open_section("alerts", section.get("alerts"), "alerts", problems)
-    if inner is None:
-        return None
-    inner.require("tier")
-    from_ = _parse_alert_tier(inner, tiers) if inner.has("tier") else None
-    rearm_below = inner.number("rearm_below", -LARGEST_NUMBER, LARGEST_NUMBER)
-    if rearm_below is not None and from_ is not None and rearm_below > from_:
-        inner.reject("rearm_below", f"must not be above {from_:g}, where the tier begins")
-    cooldown = 0 if inner.is_none("cooldown") else inner.duration("cooldown")
-    tier = str(inner.get("tier")) if inner.has("tier") else ""
-    return AlertPolicy(
-        tier,
-        rearm_below=(from_ or 0) if rearm_below is None else rearm_below,
-        cooldown=DEFAULT_COOLDOWN if cooldown is None else cooldown,
-    )
-
-
-def _parse_alert_tier(section: Section, tiers: Sequence[Tier]) -> float | None:
-    """Return where the tier that alerts begins; None after reporting that there is no such place."""
-    name = section.get("tier")
-    alertable = {tier.name: tier.from_ for tier in tiers if tier.from_ is not None}
-    if isinstance(name, str) and name in alertable:
-        return alertable[name]
-    hint = suggest(name, alertable) if isinstance(name, str) else ""
-    section.reject("tier", f"must be a tier that has a `from`{hint or f': {", ".join(alertable)}'}")
-    return None
-
-
 def _parse_identity(section: Section, problems: list[Problem]) -> IdentityPolicy:
     if not section.has("identity"):
         return IdentityPolicy()
@@ -295,7 +285,7 @@ def _parse_identity(section: Section, problems: list[Problem]) -> IdentityPolicy
 
 def _parse_external(section: Section, problems: list[Problem]) -> frozenset[str]:
     """Return the types of external ids that are accepted; each may be listed once."""
-    values = _list(section, "external", 0, "a list of types of external ids")
+    values = section.items("external", 0, "a list of types of external ids")
     if len(values) > MAX_EXTERNAL_TYPES:
         section.reject("external", f"must be a list of at most {MAX_EXTERNAL_TYPES} types")
     types: set[str] = set()
@@ -311,21 +301,19 @@ def _parse_external(section: Section, problems: list[Problem]) -> frozenset[str]
     return frozenset(types)
 
 
-def _list(section: Section, name: str, at_least: int, described: str) -> list[object]:
-    if not section.has(name):
-        return []
-    value = section.get(name)
-    if not isinstance(value, list):
-        section.reject(name, f"must be {described}")
-        return []
-    if len(value) < at_least:
-        section.reject(name, f"must be {described}")
-    return value
+def _parse_announce(section: Section, problems: list[Problem]) -> float | None:
+    if not section.has("announce"):
+        return None
+    inner = open_section("announce", section.get("announce"), "announce", problems)
+    return None if inner is None else inner.number("score_change", 0, LARGEST_NUMBER, open_low=True)
 
 
 def _kept_by_states(ruleset: Ruleset) -> object:
     """Return the part of a ruleset that decides what a state keeps of its events."""
+    always = () if ruleset.alerts is None else ruleset.alerts.always
     return {
+        # States of before there were hand-raises stay readable as long as none are asked for.
+        **({"always": sorted(always)} if always else {}),
         "criteria": {
             c.id: {
                 "event": c.event.document,

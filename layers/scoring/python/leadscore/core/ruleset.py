@@ -13,9 +13,10 @@ from typing import Literal, NamedTuple
 
 from leadscore.core.instants import Millis
 from leadscore.core.matcher import Matcher, chosen
-from leadscore.core.patterns import Pattern
+from leadscore.core.patterns import Pattern, parse_pattern
 
 MeasureKind = Literal["count", "distinct", "sum", "days"]
+RollUpKind = Literal["decreasing", "sum", "max", "breadth"]
 DISQUALIFIED = "disqualified"
 # The key under which trait patterns read the traits of the lead's account.
 ACCOUNT = "account"
@@ -67,12 +68,37 @@ class Criterion(NamedTuple):
     label: str = ""
 
 
+class WorkingHours(NamedTuple):
+    """When people may be told, by the clock of a time zone.
+
+    That is on `days` (Monday is 0), from the minute `start` of the day up to but not in the minute `end`.
+    """
+
+    time_zone: str
+    days: frozenset[int]
+    start: int
+    end: int
+
+
 class AlertPolicy(NamedTuple):
-    """When people are told: on entering `tier`, again only after the score was below `rearm_below`."""
+    """When people are told: on entering `tier`, again only after the score was below `rearm_below`.
+
+    `cooldown` is between two alerts on one lead, `account_cooldown` between two of one account; `delay` is how long an
+    alert waits for more. `always` are the names of the track events by which a lead raises its hand. None of `hours`
+    is any hour. Leads that have converted, where `suppress_converted`, and those whose traits match `internal` are not
+    told of.
+    """
 
     tier: str
     rearm_below: float
     cooldown: Millis
+    account_cooldown: Millis = 0
+    delay: Millis = 0
+    min_fit: float | None = None
+    always: tuple[str, ...] = ()
+    hours: WorkingHours | None = None
+    suppress_converted: bool = True
+    internal: Pattern | None = None
 
 
 class IdentityPolicy(NamedTuple):
@@ -86,6 +112,19 @@ class IdentityPolicy(NamedTuple):
     external: frozenset[str] = frozenset()
 
 
+class RollUp(NamedTuple):
+    """How the totals of an account's people become its own.
+
+    `share` is what `decreasing` takes of each further person, as a part of the person before. `points` is what
+    `breadth` gives for each further person whose total is `from_` or more.
+    """
+
+    kind: RollUpKind = "decreasing"
+    share: float = 0.5
+    points: int = 0
+    from_: float = 0.0
+
+
 @dataclass(frozen=True)
 class Ruleset:
     """A whole ruleset, compiled.
@@ -93,6 +132,7 @@ class Ruleset:
     `version` names the content: equal documents, in YAML or JSON, in any key order, have equal versions.
     `state_digest` names the part of it that a stored state depends on; while it stays the same, a state can be
     scored under a newer ruleset without replaying the events.
+    Machines are told of a score that differs by `score_change` or more from what they were last told; None is never.
     """
 
     version: str
@@ -106,6 +146,8 @@ class Ruleset:
     total_min: float
     total_max: float | None
     identity: IdentityPolicy = field(default_factory=IdentityPolicy)
+    accounts: RollUp = field(default_factory=RollUp)
+    score_change: float | None = None
 
     @cached_property
     def behaviour(self) -> tuple[Criterion, ...]:
@@ -119,9 +161,24 @@ class Ruleset:
 
     @cached_property
     def event_matcher(self) -> Matcher:
-        """Answers bit i for the i-th of `behaviour`, and the bit after the last one for the goal."""
+        """Answers bit i for the i-th of `behaviour`, then `goal_bit` and `raise_bit`."""
         patterns = [c.event for c in self.behaviour if c.event is not None]
-        return Matcher([*patterns, self.goal] if self.goal is not None else patterns)
+        return Matcher([*patterns, *(one for one in (self.goal, self._hand_raise) if one is not None)])
+
+    @cached_property
+    def goal_bit(self) -> int:
+        """What `event_matcher` answers for the goal; 0 where there is none."""
+        return 0 if self.goal is None else 1 << len(self.behaviour)
+
+    @cached_property
+    def raise_bit(self) -> int:
+        """What `event_matcher` answers for a hand-raise; 0 where none is asked for."""
+        return 0 if self._hand_raise is None else 1 << len(self.behaviour) + (self.goal is not None)
+
+    @cached_property
+    def internal_matcher(self) -> Matcher | None:
+        """Answers bit 0 for traits that the alert policy calls internal; None where it calls none so."""
+        return None if self.alerts is None or self.alerts.internal is None else Matcher([self.alerts.internal])
 
     @cached_property
     def trait_matcher(self) -> Matcher:
@@ -155,11 +212,18 @@ class Ruleset:
         for criterion in self.characteristics:
             if criterion.traits is not None:
                 yield from criterion.traits.paths
+        if self.alerts is not None and self.alerts.internal is not None:
+            yield from self.alerts.internal.paths
+
+    @cached_property
+    def _hand_raise(self) -> Pattern | None:
+        if self.alerts is None or not self.alerts.always:
+            return None
+        return parse_pattern({"type": ["track"], "event": list(self.alerts.always)}, "", [])
 
 
 def match(ruleset: Ruleset, event: Mapping[str, object]) -> tuple[str, ...]:
     """Return the ids of the behaviour criteria that one normalised event matches, in ruleset order."""
     behaviour = ruleset.behaviour
-    goal_bit = 1 << len(behaviour)
-    bits = ruleset.event_matcher.match_bits(event) & ~goal_bit
+    bits = ruleset.event_matcher.match_bits(event) & ~(ruleset.goal_bit | ruleset.raise_bit)
     return tuple([criterion.id for criterion in chosen(behaviour, bits)])

@@ -20,7 +20,7 @@ from leadscore.core.missing import Missed, find_missed, measure_coverage
 from leadscore.core.next_change import find_next_change, highest_total
 from leadscore.core.occurrences import Kept
 from leadscore.core.ruleset import ACCOUNT, DISQUALIFIED, Criterion, Ruleset
-from leadscore.core.state import AccountState, Event, State, advance, advance_account
+from leadscore.core.state import AccountState, Event, HandRaise, State, advance, advance_account
 from leadscore.core.traits import canonical_json
 
 
@@ -80,6 +80,7 @@ class Score:
     groups: dict[str, float]
     disqualified_by: tuple[str, ...]
     converted_at: datetime | None
+    raised: HandRaise | None
     version: str
     at: datetime
     _basis: _Basis = field(repr=False, compare=False)
@@ -94,6 +95,17 @@ class Score:
         """The criteria that do not count, in ruleset order, each with its reason."""
         basis = self._basis
         return find_missed(basis.ledger.ruleset, basis.kept, basis.view, basis.ledger.worths, basis.at)
+
+    @property
+    def raised_at(self) -> datetime | None:
+        """When the lead last raised its hand."""
+        return None if self.raised is None else to_datetime(self.raised.time)
+
+    @cached_property
+    def internal(self) -> bool:
+        """Whether the alert policy takes the lead, by its traits, for one of the company's own."""
+        matcher = self._basis.ledger.ruleset.internal_matcher
+        return matcher is not None and bool(matcher.match_bits(self._basis.view))
 
     @cached_property
     def coverage(self) -> float:
@@ -125,6 +137,8 @@ class Score:
             "disqualified_by": list(self.disqualified_by),
             "next_change_at": _text(self.next_change_at),
             "converted_at": _text(self.converted_at),
+            "raised_at": _text(self.raised_at),
+            "raised_by": None if self.raised is None else self.raised.name,
         }
 
 
@@ -164,6 +178,7 @@ def score_state(state: State, at: datetime, account: AccountState | None = None)
         groups={name: to_points(sums.get(name, 0)) for name in ruleset.reported_groups},
         disqualified_by=tuple(gate.criterion.id for gate in ledger.gates),
         converted_at=None if state.goal is None else to_datetime(state.goal.time),
+        raised=state.raised,
         version=ruleset.version,
         at=to_datetime(instant),
         _basis=_Basis(ledger, decayed, state.kept, view, instant),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # The fields of each object of the document: what RULESET.md and the JSON Schema must list too.
 FIELDS: dict[str, tuple[str, ...]] = {
-    "ruleset": ("goal", "tiers", "groups", "criteria", "alerts", "total", "identity"),
+    "ruleset": ("goal", "tiers", "groups", "criteria", "alerts", "total", "identity", "accounts", "announce"),
     "tier": ("name", "from"),
     "group": ("max", "min", "half_life"),
     "criterion": (
@@ -37,15 +37,37 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "disqualify",
     ),
     "measure": ("distinct", "sum"),
-    "alerts": ("tier", "rearm_below", "cooldown"),
+    "alerts": (
+        "tier",
+        "rearm_below",
+        "cooldown",
+        "account_cooldown",
+        "delay",
+        "min_fit",
+        "always",
+        "hours",
+        "suppress",
+    ),
+    "hours": ("time_zone", "days", "from", "to"),
+    "suppress": ("converted", "internal"),
     "total": ("min", "max"),
     "identity": ("email", "external"),
+    "accounts": ("roll_up", "share", "tier", "points"),
+    "announce": ("score_change",),
 }
 # The mapping document has the same manners.
 MAPPING_FIELDS: dict[str, tuple[str, ...]] = {
     "mappings": ("mappings",),
     "mapping": ("name", "match", "event", "ignore"),
 }
+# And so has the one that says which events must not count.
+QUARANTINE_FIELDS: dict[str, tuple[str, ...]] = {
+    "quarantine": ("bots", "user_agents", "internal", "bursts"),
+    "user_agents": ("block", "allow"),
+    "internal": ("domains", "ips"),
+    "bursts": ("events", "within"),
+}
+_KNOWN = FIELDS | MAPPING_FIELDS | QUARANTINE_FIELDS
 NONE = "none"
 LONGEST_DURATION: Millis = 3650 * DAY
 LARGEST_NUMBER = 1_000_000
@@ -58,7 +80,7 @@ class Section:
         self.path = path
         self._fields = dict(fields)
         self._problems = problems
-        known = (FIELDS | MAPPING_FIELDS)[kind]
+        known = _KNOWN[kind]
         for name in [name for name in self._fields if name not in known]:
             hint = suggest(name, known) or f"; the fields here are {', '.join(known)}"
             self.refuse(name, f"unknown field{hint}")
@@ -126,13 +148,25 @@ class Section:
         self.reject(name, f"must be a whole number from {low} to {high}, written without a point")
         return None
 
-    def flag(self, name: str) -> bool | None:
-        """Return the boolean of a field, False where it is missing, None where it is wrong."""
-        value = self._fields.get(name, False)
+    def flag(self, name: str, *, default: bool = False) -> bool | None:
+        """Return the boolean of a field, `default` where it is missing, None where it is wrong."""
+        value = self._fields.get(name, default)
         if isinstance(value, bool):
             return value
         self.reject(name, "must be true or false")
         return None
+
+    def items(self, name: str, at_least: int, described: str) -> list[object]:
+        """Return the list of a field, empty where it is missing or wrong."""
+        if name not in self._fields:
+            return []
+        value = self._fields[name]
+        if not isinstance(value, list):
+            self.reject(name, f"must be {described}")
+            return []
+        if len(value) < at_least:
+            self.reject(name, f"must be {described}")
+        return value
 
     def duration(self, name: str) -> Millis | None:
         """Return the length of time that a field gives."""
@@ -158,9 +192,7 @@ def open_section(kind: str, value: object, path: str, problems: list[Problem]) -
     """Return the section that `value` is, its unknown fields reported, or None after reporting that it is none."""
     if isinstance(value, dict):
         return Section(kind, value, path, problems)
-    problems.append(
-        Problem(path, f"must be an object with fields of {', '.join((FIELDS | MAPPING_FIELDS)[kind])}", value)
-    )
+    problems.append(Problem(path, f"must be an object with fields of {', '.join(_KNOWN[kind])}", value))
     return None
 
 

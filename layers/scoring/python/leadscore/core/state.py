@@ -47,12 +47,20 @@ class Moment(NamedTuple):
     event: str
 
 
+class HandRaise(NamedTuple):
+    """When a lead raised its hand, by which event, and what that is called."""
+
+    time: Millis
+    event: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """One lead, bound to the ruleset that reads it. May contain personal data: do not log.
 
-    `kept` holds occurrences per criterion id, oldest first, never empty; `goal` is the first conversion;
-    `membership` claims the account; `claims` are the traits with the events that set them.
+    `kept` holds occurrences per criterion id, oldest first, never empty; `goal` is the first conversion, `raised` the
+    last hand-raise; `membership` claims the account; `claims` are the traits with the events that set them.
     """
 
     ruleset: Ruleset = field(repr=False)
@@ -60,6 +68,7 @@ class State:
     claims: Claims
     membership: Claim | None
     goal: Moment | None
+    raised: HandRaise | None = None
 
     @classmethod
     def empty(cls, ruleset: Ruleset) -> State:
@@ -81,7 +90,7 @@ class State:
         """The newest event time among all that is kept, None where nothing is."""
         times = [occurrences[-1].time for occurrences in self.kept.values()]
         times += [known.time for known in self.claims.values()]
-        times += [moment.time for moment in (self.membership, self.goal) if moment is not None]
+        times += [moment.time for moment in (self.membership, self.goal, self.raised) if moment is not None]
         return max(times, default=None)
 
     def to_json(self) -> str:
@@ -97,6 +106,8 @@ class State:
             document["a"] = self.membership
         if self.goal is not None:
             document["g"] = self.goal
+        if self.raised is not None:
+            document["h"] = self.raised
         return canonical_json(document)
 
     @classmethod
@@ -111,6 +122,7 @@ class State:
             {name: Claim(*item) for name, item in document.get("t", {}).items()},
             Claim(*document["a"]) if "a" in document else None,
             Moment(*document["g"]) if "g" in document else None,
+            HandRaise(*document["h"]) if "h" in document else None,
         )
 
     @classmethod
@@ -132,6 +144,8 @@ class State:
             for name, items in document.get("o", {}).items()
         }
         read = ruleset.lead_traits | PROFILE_TRAITS
+        always = () if ruleset.alerts is None else ruleset.alerts.always
+        raised = HandRaise(*document["h"]) if "h" in document and lasts(document["h"]) else None
         claims = document.get("t", {}).items()
         return cls(
             ruleset,
@@ -139,6 +153,7 @@ class State:
             {name: Claim(*item) for name, item in claims if name in read and lasts(item)},
             Claim(*document["a"]) if "a" in document and lasts(document["a"]) else None,
             Moment(*document["g"]) if "g" in document and lasts(document["g"]) else None,
+            raised if raised is not None and raised.name in always else None,
         )
 
 
@@ -218,7 +233,8 @@ def merge(one: State, other: State) -> State:
     }
     membership = max(filter(None, (one.membership, other.membership)), key=lambda known: known[:2], default=None)
     goal = min(filter(None, (one.goal, other.goal)), default=None)
-    return State(one.ruleset, kept, unite_claims(one.claims, other.claims), membership, goal)
+    raised = max(filter(None, (one.raised, other.raised)), default=None)
+    return State(one.ruleset, kept, unite_claims(one.claims, other.claims), membership, goal, raised)
 
 
 def says_the_same(one: State, other: State) -> bool:
@@ -226,6 +242,7 @@ def says_the_same(one: State, other: State) -> bool:
     return (
         one.kept == other.kept
         and one.goal == other.goal
+        and one.raised == other.raised
         and one.account == other.account
         and _values(one.claims) == _values(other.claims)
     )
@@ -259,6 +276,7 @@ class _Draft:
         self._claims = dict(state.claims)
         self._membership = state.membership
         self._goal = state.goal
+        self._raised = state.raised
         self._changed = False
 
     def take(self, event: Event) -> None:
@@ -278,16 +296,23 @@ class _Draft:
             self._changed = True
 
     def _take_matches(self, bits: int, event: Event, time: Millis, name: str) -> None:
-        behaviour = self._ruleset.behaviour
-        goal_bit = 1 << len(behaviour)
+        ruleset = self._ruleset
+        goal_bit, raise_bit = ruleset.goal_bit, ruleset.raise_bit
         if bits & goal_bit:
             self._take_goal(Moment(time, name))
-        for criterion in chosen(behaviour, bits & ~goal_bit):
+        if bits & raise_bit:
+            self._take_raise(HandRaise(time, name, str(event["event"])))
+        for criterion in chosen(ruleset.behaviour, bits & ~(goal_bit | raise_bit)):
             self._take_occurrence(criterion, read_occurrence(criterion, event, time, name))
 
     def _take_goal(self, reached: Moment) -> None:
         if self._goal is None or reached < self._goal:
             self._goal = reached
+            self._changed = True
+
+    def _take_raise(self, raised: HandRaise) -> None:
+        if self._raised is None or raised > self._raised:
+            self._raised = raised
             self._changed = True
 
     def _take_occurrence(self, criterion: Criterion, occurrence: Occurrence | None) -> None:
@@ -302,7 +327,7 @@ class _Draft:
     def finish(self) -> State:
         if not self._changed:
             return self._state
-        return State(self._ruleset, self._kept, self._claims, self._membership, self._goal)
+        return State(self._ruleset, self._kept, self._claims, self._membership, self._goal, self._raised)
 
 
 def _identified(event: Event) -> Mapping[str, object]:

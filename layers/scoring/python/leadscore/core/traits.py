@@ -14,7 +14,7 @@ from leadscore.core.instants import Millis
 
 LONGEST_VALUE_BYTES = 2048
 # Kept for display even where no criterion reads them.
-PROFILE_TRAITS = frozenset(("email", "name", "firstName", "lastName", "title", "company", "phone", "owner"))
+PROFILE_TRAITS = frozenset(("email", "name", "firstName", "lastName", "title", "company", "phone", "owner", "source"))
 # However a text is escaped, this many characters and two quotes take no more bytes than that.
 _SURELY_SHORT_CHARACTERS = (LONGEST_VALUE_BYTES - 2) // 6
 

@@ -25,6 +25,10 @@ _GZIP_WINDOW_BITS = 31
 _MAX_INTEGER_DIGITS = 310
 
 
+class NotJsonError(ValueError):
+    """A text that is no JSON value; the message says why, and nothing of what it held."""
+
+
 def decode_body(body: str, *, is_base64: bool) -> object:
     """Return the JSON value of a request's body; raises RequestRefusedError with 400 or 413."""
     raw = _octets(body, is_base64=is_base64)
@@ -34,7 +38,21 @@ def decode_body(body: str, *, is_base64: bool) -> object:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _unreadable("the body is not UTF-8 text") from None
-    return _parsed(text)
+    try:
+        return parse_json(text)
+    except NotJsonError as problem:
+        raise _unreadable(f"the body is {problem}") from None
+
+
+def parse_json(text: str) -> object:
+    """Return the JSON value of a text, repeated keys and numbers beyond a double in place; raises NotJsonError."""
+    try:
+        parsed: object = json.loads(text, object_pairs_hook=_as_object, parse_int=_as_number)
+    except RecursionError:
+        raise NotJsonError("nested too deep") from None
+    except ValueError:
+        raise NotJsonError("not JSON") from None
+    return parsed
 
 
 def _octets(body: str, *, is_base64: bool) -> bytes:
@@ -60,16 +78,6 @@ def _inflated(raw: bytes) -> bytes:
     if not inflater.eof or inflater.unused_data:
         raise _unreadable("the body is not one whole gzip member")
     return inflated
-
-
-def _parsed(text: str) -> object:
-    try:
-        parsed: object = json.loads(text, object_pairs_hook=_as_object, parse_int=_as_number)
-    except RecursionError:
-        raise _unreadable("the body is nested too deep") from None
-    except ValueError:
-        raise _unreadable("the body is not JSON") from None
-    return parsed
 
 
 def _as_object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 class RequestRefusedError(Exception):
     """A request of which nothing was taken; neither `code` nor `message` contains anything that the client sent.
 
-    `source` is the one whose key the request came by, where that is known.
+    `source` is the one whose key the request came by, where that is known; `allowed` are the methods to use instead.
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -15,3 +15,4 @@ class RequestRefusedError(Exception):
         self.code = code
         self.message = message
         self.source: str | None = None
+        self.allowed: tuple[str, ...] = ()

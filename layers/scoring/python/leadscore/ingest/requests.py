@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from leadscore.ingest.decoding import decode_body
+from leadscore.edge import Edge
+from leadscore.ingest.decoding import MAX_BODY_BYTES, decode_body
 from leadscore.ingest.refusals import RequestRefusedError
 from leadscore.normalising import EVENT_TYPES, RepeatedKeys
 
 # What a body of the largest size holds of ordinary events; queueing them takes less than the 10 s that clients wait.
 MAX_EVENTS = 5_000
-# In characters. A batch's context is repeated in each of its events: this bounds what a small body can grow into.
-MAX_REPEATED_CONTEXT = 8 * 1024 * 1024
+# In characters. A batch's context is repeated in each of its events: so a small body grows into no more work than the
+# largest makes.
+MAX_REPEATED_CONTEXT = MAX_BODY_BYTES
 _BATCH_PATHS = frozenset({"batch", "b", "import"})
 _TYPE_OF_PATH = {kind: kind for kind in EVENT_TYPES} | {kind[0]: kind for kind in EVENT_TYPES}
 
@@ -49,6 +51,7 @@ class IngestRequest:
     query: Mapping[str, str]
     body: str
     is_base64: bool
+    ip: str | None = None
 
     @classmethod
     def from_proxy(cls, envelope: Mapping[str, Any]) -> Self:
@@ -67,6 +70,7 @@ class IngestRequest:
             query=envelope["queryStringParameters"] or {},
             body=envelope["body"] or "",
             is_base64=envelope["isBase64Encoded"],
+            ip=context.get("identity", {}).get("sourceIp"),
         )
 
     @property
@@ -88,6 +92,10 @@ class IngestRequest:
             or self.query.get("writeKey")
             or None
         )
+
+    def edge(self) -> Edge:
+        """Return from where and by what it was sent."""
+        return Edge.of_request(self.headers, self.ip)
 
     def delivery(self) -> Delivery:
         """Return what the body carries; raises RequestRefusedError with 400, 404, 405 or 413."""
@@ -122,7 +130,7 @@ def _basic_user(credentials: str) -> str | None:
 
 
 def _batch(document: dict[str, object], sent_at: object) -> list[object]:
-    events, context = document.get("batch"), document.get("context") or {}
+    events, context = document.get("batch"), _given(document.get("context"))
     if isinstance(document, RepeatedKeys) or isinstance(context, RepeatedKeys):
         raise RequestRefusedError(400, "duplicate_keys", "the body or its context has a key twice")
     if not isinstance(events, list):
@@ -136,11 +144,15 @@ def _batch(document: dict[str, object], sent_at: object) -> list[object]:
     return [_with_shared(event, context, sent_at) for event in events]
 
 
+def _given(context: object) -> object:
+    return {} if context is None else context
+
+
 def _with_shared(event: object, context: dict[str, object], sent_at: object) -> object:
     """Return the event with the context and the `sentAt` of its request, where it has none of its own."""
     if not isinstance(event, dict) or isinstance(event, RepeatedKeys):
         return event
-    own = event.get("context") or {}
+    own = _given(event.get("context"))
     if isinstance(own, dict) and not isinstance(own, RepeatedKeys) and context:
         own = {**context, **own}
     return {**event, "context": own, "sentAt": event.get("sentAt") or sent_at}

@@ -16,12 +16,6 @@ from leadscore.security_headers import SECURITY_HEADERS
 from leadscore.usecases.ingesting import Receipt
 
 _HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Strict-Transport-Security": "max-age=31536000",
-    "Referrer-Policy": "no-referrer",
-}
-_HEADERS = {
     **SECURITY_HEADERS,
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
@@ -64,6 +58,8 @@ def answer_refusal(refusal: RequestRefusedError) -> ProxyResponse:
     response = _respond(refusal.status, {"code": refusal.code, "message": refusal.message})
     if refusal.status >= 500:
         response["headers"]["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    if refusal.allowed:
+        response["headers"]["Allow"] = ", ".join(refusal.allowed)
     return response
 
 

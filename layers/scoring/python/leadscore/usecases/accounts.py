@@ -34,6 +34,12 @@ def load_account_states(
     return {name: _state(ruleset, stored) for name, stored in found.items() if stored.version}
 
 
+def account_name(state: AccountState | None) -> str:
+    """Return what an account's traits call it, nothing where they do not."""
+    name = None if state is None else state.traits.get("name")
+    return name if isinstance(name, str) else ""
+
+
 def _state(ruleset: Ruleset, stored: StoredAccount) -> AccountState:
     return AccountState.from_json(ruleset, stored.state) if stored.version else AccountState.empty(ruleset)
 

@@ -5,16 +5,27 @@ Pure: everything it depends on was gathered before, and the instant is handed in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
-from leadscore.core.alerting import AlertDecision, AlertMemory, Standing, decide_alert, join_memories
+from leadscore.core.alerting import (
+    AlertDecision,
+    AlertMemory,
+    Standing,
+    decide_alert,
+    decide_hand_raise,
+    hold_back,
+    join_memories,
+    standing_of,
+)
 from leadscore.core.changes import Cause, Change, ChangeKind, change_id
 from leadscore.core.identity import display_id
 from leadscore.core.instants import Millis, format_instant, from_datetime
 from leadscore.core.ruleset import Ruleset
 from leadscore.core.scoring import Score
 from leadscore.core.state import AccountState, State
+from leadscore.usecases.announcing import FOR_PEOPLE_ALONE
 from leadscore.usecases.records import LeadBody, StoredIdentity
 from leadscore.usecases.standing import describe_person, score_now, top_reasons
 
@@ -22,6 +33,9 @@ from leadscore.usecases.standing import describe_person, score_now, top_reasons
 # a negative total sorts rightly as text.
 KEYS_PER_POINT = 100
 _KEY_SHIFT = 10**9
+IMPORTED = "imported history"
+# More than one commit can make of a lead: so revisions rise from write to write.
+MOST_CHANGES = 10
 # A key that bounds its score this loosely is still kept: moving it costs two write units.
 RANK_SLACK = 2 * KEYS_PER_POINT
 
@@ -43,8 +57,16 @@ class Situation:
     cause: Cause = "events"
 
 
-def decide(situation: Situation, now: datetime) -> tuple[LeadBody, tuple[Change, ...]]:
-    """Return the body to write and the changes to announce."""
+class Decision(NamedTuple):
+    """The body to write, the changes to announce, and whether the lead may count otherwise for its account by now."""
+
+    body: LeadBody
+    changes: tuple[Change, ...]
+    moved: bool
+
+
+def decide(situation: Situation, now: datetime) -> Decision:
+    """Return what becomes of the root."""
     ruleset, stored = situation.ruleset, situation.root.body
     score = score_now(situation.after, situation.account_after, now)
     # Where the log took something back, what was known before may be newer than what is known after.
@@ -52,10 +74,15 @@ def decide(situation: Situation, now: datetime) -> tuple[LeadBody, tuple[Change,
     memories = [body.memory for body in (stored, *situation.swallowed) if body is not None]
     story = _Story(situation, join_memories(memories))
     if stored is not None and stored.tier != before.tier:
-        story.tell_step(_silent_cause(ruleset, stored, from_datetime(score.at)), stored.tier, before.total, before)
-    story.tell_step(situation.cause, before.tier, before.total, score)
+        silent = _silent_cause(ruleset, stored, from_datetime(score.at))
+        # An account's traits that came with imported events are no more news than those events.
+        told = "import" if silent == "account" and situation.cause == "import" else silent
+        story.tell_step(told, replace(standing_of(before), tier=stored.tier), before)
+    story.tell_hand_raise(before, score)
+    story.tell_step(situation.cause, standing_of(before), score)
     if before.converted_at is None and score.converted_at is not None:
         story.tell_conversion(before, score)
+    announced = story.tell_score(before, score)
     due = score.next_change_at
     body = LeadBody(
         state=situation.after.to_json(),
@@ -65,8 +92,11 @@ def decide(situation: Situation, now: datetime) -> tuple[LeadBody, tuple[Change,
         due=None if due is None else from_datetime(due),
         account=situation.after.account,
         memory=story.memory,
+        announced=announced,
     )
-    return body, tuple(story.changes)
+    # A key that is kept does not tell that the score has risen below it.
+    moved = stored is None or before.total != score.total or _counts_as(stored) != _counts_as(body)
+    return Decision(body, tuple(story.changes), moved)
 
 
 def rank_key(ceiling: float) -> int:
@@ -98,6 +128,10 @@ def stands_as(stored: LeadBody, body: LeadBody) -> bool:
     )
 
 
+def _counts_as(body: LeadBody) -> tuple[str | None, str, int]:
+    return body.account, body.tier, body.rank_key
+
+
 def _kept_key(stored: LeadBody | None, key: int) -> int:
     if stored is not None and key <= stored.rank_key <= key + RANK_SLACK:
         return stored.rank_key
@@ -120,23 +154,76 @@ class _Story:
         self._situation = situation
         self._person = describe_person(display_id(situation.root.identity), situation.after)
 
-    def tell_step(self, cause: Cause, tier: str, total: float, score: Score) -> None:
-        """Judge one step from a standing to a score; it is a change where the tier differs."""
-        rules = self._situation.ruleset
-        before, after = Standing(tier, total), Standing(score.tier, score.total)
+    def tell_step(self, cause: Cause, before: Standing, score: Score) -> None:
+        """Judge one step from a standing to a score; it is a change where the tier differs, or where it alerts."""
+        rules, after = self._situation.ruleset, standing_of(score)
         alert = decide_alert(rules.alerts, rules.tiers, self.memory, before, after, from_datetime(score.at))
         if cause == "ruleset":
-            alert = AlertDecision(fires=False, reason="the ruleset changed, not the lead", memory=self.memory)
+            alert = hold_back(alert, self.memory, "the ruleset changed, not the lead")
+        elif cause == "import":
+            # As after an alert, but for its cooldown: what is hot already is no news later, and nobody was told yet.
+            alert = hold_back(alert, replace(self.memory, armed=alert.memory.armed), IMPORTED)
         self.memory = alert.memory
         if before.tier != after.tier:
             self._tell("tier", cause, before, score, alert)
+        elif alert.outcome != "none":
+            self._tell("fit", cause, before, score, alert)
+
+    def tell_hand_raise(self, before: Score, score: Score) -> None:
+        """Judge a hand that was raised since `before`; it is a change whatever comes of it."""
+        policy, cause, raised = self._situation.ruleset.alerts, self._situation.cause, score.raised
+        known = None if before.raised is None else before.raised.time
+        if raised is None:
+            return
+        at, standing = from_datetime(score.at), standing_of(score)
+        alert = decide_hand_raise(policy, self.memory, known, raised.time, standing, at)
+        if cause == "import":
+            alert = hold_back(alert, replace(self.memory, heard_raise=alert.memory.heard_raise), IMPORTED)
+        self.memory = alert.memory
+        if alert.outcome != "none":
+            self._tell("hand_raise", cause, standing_of(before), score, alert, raised.name)
 
     def tell_conversion(self, before: Score, score: Score) -> None:
         """Record that the goal was reached."""
-        alert = AlertDecision(fires=False, reason="a conversion is no alert", memory=self.memory)
-        self._tell("conversion", "events", Standing(before.tier, before.total), score, alert)
+        alert = AlertDecision("none", "a conversion is no alert", self.memory)
+        cause: Cause = "import" if self._situation.cause == "import" else "events"
+        self._tell("conversion", cause, Standing(before.tier, before.total), score, alert)
 
-    def _tell(self, kind: ChangeKind, cause: Cause, before: Standing, score: Score, alert: AlertDecision) -> None:
+    def tell_score(self, before: Score, score: Score) -> float | None:
+        """Record a score that is far from what machines were last told, and return what they know then.
+
+        Every change that they hear of tells the score; a lead that none was told of counts as one without points.
+        """
+        rules, stored = self._situation.ruleset, self._situation.root.body
+        if rules.score_change is None:
+            return None
+        heard = [change.score for change in self.changes if change.kind not in FOR_PEOPLE_ALONE]
+        told = heard[-1] if heard else None if stored is None else stored.announced
+        known = 0.0 if told is None else told
+        if abs(score.total - known) < rules.score_change:
+            return told
+        alert = AlertDecision("none", "another score is no alert", self.memory)
+        self._tell("score", self._cause_of_score(before, score), Standing(score.tier, known), score, alert)
+        return score.total
+
+    def _cause_of_score(self, before: Score, score: Score) -> Cause:
+        """Return what made the score of what it was; what its account's traits did counts as done by time."""
+        cause, stored = self._situation.cause, self._situation.root.body
+        if cause == "import" or stored is None:
+            return cause
+        if stored.ruleset != score.version:
+            return "ruleset"
+        return "time" if before.total == score.total else cause
+
+    def _tell(
+        self,
+        kind: ChangeKind,
+        cause: Cause,
+        before: Standing,
+        score: Score,
+        alert: AlertDecision,
+        event: str | None = None,
+    ) -> None:
         root = self._situation.root
         change = Change(
             id=change_id(root.identity, root.version + 1, f"{kind} {cause}"),
@@ -150,8 +237,11 @@ class _Story:
             previous_score=before.total,
             groups=score.groups,
             reasons=top_reasons(self._situation.ruleset, score),
-            alert=alert.fires,
+            alert=alert.outcome,
             alert_reason=alert.reason,
             ruleset=score.version,
+            event=event,
+            account=self._situation.after.account,
+            revision=(root.version + 1) * MOST_CHANGES + len(self.changes),
         )
         self.changes.append(change)

@@ -1,6 +1,6 @@
 """Erasing a person for good: every identity of the lead, its events, its pending changes and its memberships.
 
-    find the tree -> read its log -> announce a sweep -> bury all identities -> delete events and memberships
+    find the tree -> read its log -> announce a sweep -> bury all identities -> delete events, marks, memberships
                                            |
                                            +-- later than anybody can still be at work --> sweep: delete what came since
 
@@ -15,12 +15,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import batched, islice
+from itertools import batched, chain, islice
 from typing import Protocol
 
-from leadscore.core.identity import Identity, pseudonym
+from leadscore.core.identity import Identity, possible_identities, pseudonym
 from leadscore.core.instants import format_instant
-from leadscore.usecases.forest import find_path, load_tree, walk_up
+from leadscore.usecases.forest import find_path, load_kept, load_tree, walk_up
+from leadscore.usecases.rate_message import Rate
 from leadscore.usecases.records import ConflictError, Grave, Graves, Reader, StoredIdentity
 from leadscore.usecases.retrying import Pause, attempts
 
@@ -71,7 +72,8 @@ class Sweep:
 class _Doomed:
     """All that there is of a lead: its identities, the root first, and those that others have taken from it.
 
-    By pseudonym, `log` are the keys of its events and `memberships` the accounts in which it is noted.
+    By pseudonym, `log` are the keys of its events, logged or quarantined, and `memberships` the accounts in which it is
+    noted.
     """
 
     tree: list[StoredIdentity]
@@ -87,6 +89,10 @@ class _Doomed:
         """Yield the messages that sweep up."""
         yield from map(Sweep, batched(self.log, _IDENTITIES_PER_SWEEP, strict=False))
 
+    def rates(self) -> Iterator[Rate]:
+        """Yield the messages that have the accounts rated without the lead."""
+        yield from map(Rate, sorted({account for accounts in self.memberships.values() for account in accounts}))
+
 
 def erase_lead(
     reader: Reader, graves: Graves, sweeps: SweepQueue, text: str, grave: Grave, pause: Pause
@@ -97,14 +103,15 @@ def erase_lead(
     attempt; the lead is then either as it was or left to the sweep.
     """
     for _ in attempts(pause, "a lead"):
-        path = find_path(reader, text)
+        path = find_path(reader, text, quarantined=True)
         if not path:
             return None
         if path[-1].erased:
             return _erased_before(graves, path[-1].identity)
         try:
             doomed = _load_doomed(reader, graves, path)
-            sweeps.send_all([sweep.body() for sweep in doomed.sweeps()])
+            sweeps.send_all([*(sweep.body() for sweep in doomed.sweeps()), *(rate.body() for rate in doomed.rates())])
+            _forget_beside(reader, graves, doomed)
             _bury(reader, graves, doomed, grave, pause)
         except ConflictError:
             continue
@@ -121,7 +128,9 @@ def sweep_up(reader: Reader, graves: Graves, sweep: Sweep) -> Sweep | None:
     left = EVENTS_PER_SWEEP
     for place, name in enumerate(erased):
         graves.remove_memberships(name, list(graves.walk_memberships(name)))
-        keys = list(islice(graves.walk_log(name), left))
+        graves.remove_marks(name)
+        graves.remove_records(name)
+        keys = list(islice(_walk_events(graves, name), left))
         graves.remove_events(name, keys)
         left -= len(keys)
         if not left:
@@ -139,7 +148,7 @@ def _load_doomed(reader: Reader, graves: Graves, path: Sequence[StoredIdentity])
     return _Doomed(
         tree,
         _load_lost(reader, tree),
-        {name: list(graves.walk_log(name)) for name in pseudonyms},
+        {name: list(_walk_events(graves, name)) for name in pseudonyms},
         {name: list(graves.walk_memberships(name)) for name in pseudonyms},
     )
 
@@ -150,6 +159,27 @@ def _load_lost(reader: Reader, tree: Sequence[StoredIdentity]) -> list[StoredIde
     claimed = {target for one in tree for target in one.claimed} - names
     lost = reader.load_identities(claimed).values() if claimed else ()
     return [one for one in lost if not names.isdisjoint(one.former)]
+
+
+def _walk_events(graves: Graves, name: str) -> Iterator[str]:
+    """Yield the keys of all events of an identity, those that do not count included."""
+    return chain(graves.walk_log(name), graves.walk_quarantined(name))
+
+
+def _forget_beside(reader: Reader, graves: Graves, doomed: _Doomed) -> None:
+    """Delete the marks on ids that the lead's quarantined events alone tell, and what is quarantined of such ids.
+
+    Before anything is buried: nobody could find them afterwards, and none of it counts.
+    """
+    kept = load_kept(reader, doomed.tree)
+    beside = {each.identity for each in kept} - doomed.names
+    for identity in beside:
+        graves.remove_events(pseudonym(identity), list(graves.walk_quarantined(pseudonym(identity))))
+    told = {name for each in kept for name in possible_identities(each.event)} - doomed.names
+    for identity, found in (reader.load_identities(told) if told else {}).items():
+        # One that was ever written is a lead of its own, or another's.
+        if not found.version:
+            graves.remove_marks(pseudonym(identity))
 
 
 def _bury(reader: Reader, graves: Graves, doomed: _Doomed, grave: Grave, pause: Pause) -> None:
@@ -187,6 +217,8 @@ def _delete(graves: Graves, doomed: _Doomed, grave: Grave) -> Receipt:
     left = EVENTS_AT_ONCE
     for name, keys in doomed.log.items():
         graves.remove_memberships(name, doomed.memberships[name])
+        graves.remove_marks(name)
+        graves.remove_records(name)
         graves.remove_events(name, keys[:left])
         left -= len(keys[:left])
     events = sum(map(len, doomed.log.values()))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from leadscore.core.identity import Identity, meanings
+from leadscore.core.identity import Identity, meanings, possible_identities
 from leadscore.core.instants import Millis
 from leadscore.core.ruleset import Ruleset
 from leadscore.core.state import StaleState, State, advance, merge
-from leadscore.usecases.records import ConflictError, Event, LeadBody, Reader, StoredIdentity
+from leadscore.usecases.records import ConflictError, Event, LeadBody, Quarantined, Reader, StoredIdentity
 
 
 def walk_up(reader: Reader, identity: Identity) -> list[StoredIdentity]:
@@ -37,20 +37,21 @@ def load_path(reader: Reader, identity: Identity) -> list[StoredIdentity]:
     return path
 
 
-def find_lead(reader: Reader, text: str) -> StoredIdentity | None:
+def find_lead(reader: Reader, text: str, *, quarantined: bool = False) -> StoredIdentity | None:
     """Return the root of the lead that a person means by `text`, None where nothing was ever heard of it."""
-    path = find_path(reader, text)
+    path = find_path(reader, text, quarantined=quarantined)
     return path[-1] if path else None
 
 
-def find_path(reader: Reader, text: str) -> list[StoredIdentity]:
+def find_path(reader: Reader, text: str, *, quarantined: bool = False) -> list[StoredIdentity]:
     """Return the way up from the identity that a person means by `text`; nothing where none was ever heard of.
 
-    An identity whose events have all matched nothing was never written, and is its own root.
+    An identity whose events have all matched nothing was never written, and is its own root. With `quarantined`, so is
+    one of which there is nothing but events that do not count.
     """
     for identity in meanings(text):
         path = walk_up(reader, identity)
-        if path[0].version or reader.load_events(identity):
+        if path[0].version or reader.load_events(identity) or (quarantined and reader.load_quarantined(identity)):
             return path
     return []
 
@@ -70,6 +71,18 @@ def load_tree(reader: Reader, root: StoredIdentity) -> list[StoredIdentity]:
 def load_log(reader: Reader, tree: Iterable[StoredIdentity], *, identify_only: bool = False) -> list[Event]:
     """Return the events of all the identities, all or `identify` alone, in no particular order."""
     return [event for one in tree for event in reader.load_events(one.identity, identify_only=identify_only)]
+
+
+def load_kept(reader: Reader, tree: Iterable[StoredIdentity]) -> list[Quarantined]:
+    """Return the quarantined events of all the identities, and of those ids that these events alone tell.
+
+    What is not in the log claims nothing, so such an id is no part of the tree; one that is another's is not asked.
+    """
+    names = {one.identity for one in tree}
+    kept = [each for name in sorted(names) for each in reader.load_quarantined(name)]
+    told = {name for each in kept for name in possible_identities(each.event)} - names
+    free = [one.identity for one in reader.load_identities(told).values() if not one.version] if told else []
+    return kept + [each for name in sorted(free) for each in reader.load_quarantined(name)]
 
 
 def replay(

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from leadscore.core.instants import from_datetime
+from leadscore.edge import Edge
 from leadscore.ingest.refusals import RequestRefusedError
 from leadscore.ingest.requests import Delivery, IngestRequest
 from leadscore.ingest.write_keys import WriteKeys
@@ -50,6 +51,7 @@ def ingest_events(
 ) -> Receipt:
     """Queue every good event of the request, one message each; raises RequestRefusedError, or what the queue raises."""
     source, delivery = _admit(request, write_keys)
+    edge = request.edge()
     bodies: list[str] = []
     rejected: list[Rejected] = []
     received_millis = from_datetime(received_at)
@@ -61,17 +63,17 @@ def ingest_events(
             continue
         if changes_nothing(event):
             continue
-        bodies.append(message_body(event, source))
+        bodies.append(message_body(event, source, edge))
     queue.send_all(bodies)
     return Receipt(source, len(delivery.events) - len(rejected), rejected, delivery.single)
 
 
-def message_body(event: NormalisedEvent, source: str) -> str:
-    """Return an event's message for the events queue, `{"event": ..., "source": ...}` in plain ASCII.
+def message_body(event: NormalisedEvent, source: str, edge: Edge) -> str:
+    """Return an event's message for the events queue, `{"event": ..., "source": ..., "edge": ...}` in plain ASCII.
 
     ASCII because SQS refuses some characters that JSON allows.
     """
-    return json.dumps({"event": event, "source": source}, separators=(",", ":"))
+    return json.dumps({"event": event, "source": source, "edge": edge.to_json()}, separators=(",", ":"))
 
 
 def _admit(request: IngestRequest, write_keys: WriteKeys) -> tuple[str, Delivery]:

@@ -10,13 +10,16 @@ from datetime import datetime, timedelta
 from leadscore.core.instants import format_instant, from_datetime, parse_instant, to_datetime
 from leadscore.core.parsing import InvalidRuleset, parse_ruleset
 from leadscore.core.ruleset import Ruleset
+from leadscore.usecases import timeline
 from leadscore.usecases.queries import InvalidQueryError
+from leadscore.usecases.timeline import TimelineQuery, parse_timeline_query
 
-PARAMETERS = ("at", "ruleset")
+PARAMETERS = ("at", "ruleset", *timeline.PARAMETERS)
 # Nothing is heard of before the first, and no window or half-life of a criterion is longer than the second.
 _EARLIEST = 0
 _FARTHEST = timedelta(days=3650)
 _VERSION_DIGITS = 12
+_NEWEST = TimelineQuery()
 _VERSION = re.compile(rf"[0-9a-f]{{4,{_VERSION_DIGITS}}}", re.ASCII)
 
 
@@ -30,6 +33,7 @@ class LeadQuery:
 
     at: datetime | None = None
     ruleset: str | None = None
+    timeline: TimelineQuery = _NEWEST
 
 
 def parse_lead_query(parameters: Mapping[str, str], now: datetime) -> LeadQuery:
@@ -40,7 +44,7 @@ def parse_lead_query(parameters: Mapping[str, str], now: datetime) -> LeadQuery:
     if version is not None and not _VERSION.fullmatch(version):
         raise InvalidQueryError(f"ruleset: a version of {_VERSION_DIGITS} hex digits, or at least its first 4")
     at = parameters.get("at")
-    return LeadQuery(at=None if at is None else _instant(at, now), ruleset=version)
+    return LeadQuery(None if at is None else _instant(at, now), version, parse_timeline_query(parameters))
 
 
 def find_ruleset(active: Ruleset, version: str, published: Callable[[], Iterable[str]]) -> Ruleset:

@@ -40,12 +40,14 @@ class Page(NamedTuple):
     """Identities found in a part of the table, each at most once, and the cursor behind it, None at the end.
 
     Erased ones may be among them. `items` were read for it; `strays` are logs of no identity that their events name.
+    `accounts` are those of which anything is in that part, each at most once too.
     """
 
     identities: list[Identity]
     items: int
     strays: int
     after: str | None
+    accounts: tuple[str, ...] = ()
 
 
 class Table(Protocol):
@@ -188,6 +190,7 @@ def rebuild_segment(tools: Tools, table: Table, queues: Queues, segment: Segment
     page = table.scan(segment.segment, segment.segments, segment.after, most)
     counts, leads, written = Counter(segment.counts), 0, 0
     work = Work(segment)
+    hand_on(queues, Outcome(unrated=frozenset(page.accounts)))
     for identity in page.identities:
         rebuilt = _attempt(tools, table, identity, work)
         if rebuilt is not None:
@@ -246,7 +249,7 @@ def _repair(tools: Tools, table: Table, identity: Identity) -> Outcome:
 
 
 def _both(one: Outcome, other: Outcome) -> Outcome:
-    return Outcome(one.pending | other.pending, one.accounts | other.accounts)
+    return Outcome(one.pending | other.pending, one.accounts | other.accounts, unrated=one.unrated | other.unrated)
 
 
 def _forget(tools: Tools, identity: Identity) -> tuple[Sequence[Identity], list[Identity]]:

@@ -20,13 +20,17 @@ from leadscore.core.state import AccountState, State, advance, advance_account, 
 from leadscore.usecases.accounts import load_account_states
 from leadscore.usecases.forest import find_lead, load_log, load_tree, walk_up
 from leadscore.usecases.records import Event, Reader
-from leadscore.usecases.standing import AccountTraits, AsOf, LeadView, newest_events
+from leadscore.usecases.standing import AccountTraits, AsOf, LeadView
+from leadscore.usecases.timeline import TimelineQuery, read_timeline
 
 # An account with more leads than this is not replayed: whoever asks waits for the answer.
 MOST_MEMBERS = 200
+_NEWEST = TimelineQuery()
 
 
-def recall_lead(reader: Reader, ruleset: Ruleset, text: str, at: datetime, now: datetime) -> LeadView | None:
+def recall_lead(
+    reader: Reader, ruleset: Ruleset, text: str, at: datetime, now: datetime, wanted: TimelineQuery = _NEWEST
+) -> LeadView | None:
     """Return the lead that `text` names by any of its identities as of `at`, or None where nothing is known of it.
 
     What the log no longer has is taken from the lead's stored state, as far as that still says it.
@@ -46,7 +50,7 @@ def recall_lead(reader: Reader, ruleset: Ruleset, text: str, at: datetime, now: 
         identities=[one.identity for one in tree],
         state=state,
         score=score_state(state, at, account),
-        events=newest_events(log),
+        timeline=read_timeline(log, wanted),
         as_of=AsOf(
             at=format_instant(instant),
             log_begins=format_instant(begins) if instant < begins else None,

@@ -16,8 +16,9 @@ the whole log at once, as whoever came before may have died on any step.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal
 
 from leadscore.core.identity import Identity, claimed_by, strength
 from leadscore.core.instants import from_datetime
@@ -25,7 +26,7 @@ from leadscore.core.ruleset import Ruleset
 from leadscore.core.state import State, is_ahead_of, says_the_same, touches
 from leadscore.usecases.accounts import apply_to_accounts, load_account_states
 from leadscore.usecases.deciding import Situation, decide, stands_as
-from leadscore.usecases.forest import walk_up
+from leadscore.usecases.forest import load_tree, walk_up
 from leadscore.usecases.gathering import Depth, Gathered, Lead, Members, former_owners, gather
 from leadscore.usecases.records import ConflictError, Event, Reader, Store, StoredIdentity
 from leadscore.usecases.retrying import Pause, attempts
@@ -39,18 +40,21 @@ class Tools:
     ruleset: Ruleset
     clock: Callable[[], datetime]
     pause: Pause
+    # What changes leads where nothing else is known to: events as they happen, or a history that is imported.
+    cause: Literal["events", "import"] = "events"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What is left to do: identities with changes to announce, and accounts whose leads must be told of new traits.
 
-    `repeated` are the message ids that the log held before.
+    `repeated` are the message ids that the log held before, `unrated` the accounts that may score otherwise by now.
     """
 
     pending: frozenset[Identity] = frozenset()
     accounts: frozenset[str] = frozenset()
     repeated: frozenset[str] = frozenset()
+    unrated: frozenset[str] = frozenset()
 
 
 def group_by_lead(reader: Reader, brought: Iterable[Identity]) -> list[list[Identity]]:
@@ -80,12 +84,13 @@ def apply_events(tools: Tools, members: Members) -> Outcome:
     known = bool(repeated)
     changed = apply_to_accounts(tools.store, tools.ruleset, _all_events(relevant), tools.pause)
     depth = Depth.ALL if known else Depth.NOTHING
-    pending, robbed = _write_leads(tools, relevant, depth, refreshing=known)
-    if robbed or known:
-        pending |= _settle_robbed(tools, relevant)
+    trail = _write_leads(tools, relevant, depth, refreshing=known)
+    if trail.robbed or known:
+        _settle_robbed(tools, relevant, trail)
     if known:
-        pending |= _still_pending(tools.store, relevant)
-    return Outcome(frozenset(pending), frozenset(name for name, new in changed.items() if new or known), repeated)
+        trail.pending |= _still_pending(tools.store, relevant)
+        trail.unrated |= accounts_of(tools.store, relevant)
+    return trail.outcome((name for name, new in changed.items() if new or known), repeated)
 
 
 def refresh(tools: Tools, identity: Identity, depth: Depth = Depth.NOTHING) -> Outcome:
@@ -93,8 +98,9 @@ def refresh(tools: Tools, identity: Identity, depth: Depth = Depth.NOTHING) -> O
 
     With `Depth.ALL` its state becomes what the log says.
     """
-    pending, _ = _write_leads(tools, {identity: ()}, depth, refreshing=True)
-    return Outcome(frozenset(pending | _still_pending(tools.store, {identity: ()})))
+    trail = _write_leads(tools, {identity: ()}, depth, refreshing=True)
+    trail.pending |= _still_pending(tools.store, {identity: ()})
+    return trail.outcome()
 
 
 def rebuild(tools: Tools, log: Members) -> Outcome:
@@ -104,9 +110,33 @@ def rebuild(tools: Tools, log: Members) -> Outcome:
     """
     changed = apply_to_accounts(tools.store, tools.ruleset, _all_events(log), tools.pause)
     claiming = {name: [e for e in events if claimed_by(e, tools.ruleset.identity)] for name, events in log.items()}
-    pending, _ = _write_leads(tools, claiming, Depth.ALL, refreshing=True)
-    pending |= _settle_robbed(tools, claiming) | _still_pending(tools.store, claiming)
-    return Outcome(frozenset(pending), frozenset(name for name, new in changed.items() if new))
+    trail = _write_leads(tools, claiming, Depth.ALL, refreshing=True)
+    _settle_robbed(tools, claiming, trail)
+    trail.pending |= _still_pending(tools.store, claiming)
+    return trail.outcome(name for name, new in changed.items() if new)
+
+
+def accounts_of(reader: Reader, identities: Iterable[Identity]) -> frozenset[str]:
+    """Return the accounts that the leads of the identities ever belonged to, as any of their identities."""
+    roots = [walk_up(reader, identity)[-1] for identity in identities]
+    return frozenset(account for root in roots for one in load_tree(reader, root) for account in one.memberships)
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What the writes of one call leave to do.
+
+    `tried` are those that met a conflict, and may have been written after all. `unrated` names the accounts of all that
+    was to be written, whether or not it was. `robbed` says whether some lead may have lost an identity.
+    """
+
+    pending: set[Identity] = field(default_factory=set)
+    unrated: set[str] = field(default_factory=set)
+    tried: list[StoredIdentity] = field(default_factory=list)
+    robbed: bool = False
+
+    def outcome(self, told: Iterable[str] = (), repeated: frozenset[str] = frozenset()) -> Outcome:
+        return Outcome(frozenset(self.pending), frozenset(told), repeated, frozenset(self.unrated))
 
 
 def _relevant(ruleset: Ruleset, events: Sequence[Event]) -> list[Event]:
@@ -117,18 +147,14 @@ def _all_events(members: Members) -> list[Event]:
     return [event for events in members.values() for event in events]
 
 
-def _write_leads(
-    tools: Tools, members: Members, depth: Depth, *, refreshing: bool = False
-) -> tuple[set[Identity], bool]:
-    """Write every lead of `members`; return the identities with new changes, and whether some lead may be robbed."""
+def _write_leads(tools: Tools, members: Members, depth: Depth, *, refreshing: bool = False) -> _Trail:
+    """Write every lead of `members`."""
     waiting = dict(members)
-    tried: list[StoredIdentity] = []
-    pending: set[Identity] = set()
-    robbed = False
+    trail = _Trail()
     while waiting:
-        written, gathered = _write_lead(tools, waiting, depth, tried, refreshing=refreshing)
-        pending |= {one.identity for one in written if one.pending}
-        robbed |= bool(gathered.robbed)
+        written, gathered = _write_lead(tools, waiting, depth, trail, refreshing=refreshing)
+        trail.pending |= {one.identity for one in written if one.pending}
+        trail.robbed |= bool(gathered.robbed)
         depth = max(depth, gathered.depth)
         if gathered.claims_left or (written and gathered.depth is not Depth.NOTHING):
             continue
@@ -138,18 +164,20 @@ def _write_leads(
             continue
         for member in gathered.members:
             del waiting[member]
-    return pending | _written_after_all(tools.store, tried), robbed or bool(tried)
+    trail.pending |= _written_after_all(tools.store, trail.tried)
+    trail.robbed |= bool(trail.tried)
+    return trail
 
 
 def _write_lead(
-    tools: Tools, waiting: Members, depth: Depth, tried: list[StoredIdentity], *, refreshing: bool
+    tools: Tools, waiting: Members, depth: Depth, trail: _Trail, *, refreshing: bool
 ) -> tuple[Sequence[StoredIdentity], Gathered]:
-    """Write the first lead of `waiting`; `tried` takes what met a conflict."""
+    """Write the first lead of `waiting`."""
     for _ in attempts(tools.pause, "a lead"):
         now = tools.clock()
         try:
             gathered = gather(tools.store, tools.ruleset, waiting, from_datetime(now), depth)
-            written = _compose(tools, gathered, now, refreshing=refreshing)
+            written = _compose(tools, gathered, now, trail, refreshing=refreshing)
         except ConflictError:
             continue
         try:
@@ -157,7 +185,7 @@ def _write_lead(
                 tools.store.commit(written)
         except ConflictError:
             # It may have been written after all, and then it is to be settled as if there had been no conflict.
-            tried += written
+            trail.tried += written
             depth = max(depth, gathered.depth)
             continue
         return written, gathered
@@ -174,7 +202,9 @@ def _written_after_all(reader: Reader, tried: Sequence[StoredIdentity]) -> set[I
     return {name for name, one in found.items() if any(change.id in changes for change in one.pending)}
 
 
-def _compose(tools: Tools, gathered: Gathered, now: datetime, *, refreshing: bool) -> list[StoredIdentity]:
+def _compose(
+    tools: Tools, gathered: Gathered, now: datetime, trail: _Trail, *, refreshing: bool
+) -> list[StoredIdentity]:
     """Return all that is to be written, nothing where the events have said nothing new."""
     lead = gathered.lead
     linked = {name: replace(one, pending=()) for name, one in gathered.linked.items()}
@@ -184,7 +214,7 @@ def _compose(tools: Tools, gathered: Gathered, now: datetime, *, refreshing: boo
         return []
     for one in (lead, *gathered.robbed):
         root = linked.get(one.root.identity, one.root)
-        linked[root.identity] = _written_root(tools, gathered, replace(one, root=root), now)
+        linked[root.identity] = _written_root(tools, gathered, replace(one, root=root), now, trail)
     if refreshing and not gathered.linked and _changes_nothing(lead, linked[lead.root.identity]):
         return []
     return [replace(one, version=one.version + 1) for one in linked.values()]
@@ -200,7 +230,7 @@ def _is_current(ruleset: Ruleset, lead: Lead) -> bool:
     return lead.root.body is None or lead.root.body.ruleset == ruleset.version
 
 
-def _written_root(tools: Tools, gathered: Gathered, lead: Lead, now: datetime) -> StoredIdentity:
+def _written_root(tools: Tools, gathered: Gathered, lead: Lead, now: datetime, trail: _Trail) -> StoredIdentity:
     root, main = lead.root, lead.root.identity == gathered.lead.root.identity
     if root.body is None and says_the_same(lead.after, State.empty(tools.ruleset)):
         return replace(root, pending=())
@@ -218,10 +248,13 @@ def _written_root(tools: Tools, gathered: Gathered, lead: Lead, now: datetime) -
         account_before=accounts.get(lead.before.account),
         account_after=accounts.get(account),
         swallowed=tuple(one.body for one in swallowed if one.body is not None),
-        cause="events" if main else "identity",
+        cause=tools.cause if main or tools.cause == "import" else "identity",
     )
-    body, changes = decide(situation, now)
-    return replace(root, body=body, pending=changes)
+    decision = decide(situation, now)
+    if decision.moved or situation.swallowed:
+        stood = [one for one in (root.body, decision.body, *situation.swallowed) if one is not None]
+        trail.unrated |= {one.account for one in stood if one.account is not None}
+    return replace(root, body=decision.body, pending=decision.changes)
 
 
 def _changes_nothing(lead: Lead, written: StoredIdentity) -> bool:
@@ -234,12 +267,11 @@ def _changes_nothing(lead: Lead, written: StoredIdentity) -> bool:
     return says_the_same(lead.before, lead.after) and not is_ahead_of(lead.before, lead.after)
 
 
-def _settle_robbed(tools: Tools, members: Members) -> set[Identity]:
-    """Ask the log of every lead that has lost an identity to these events; return those with changes to announce."""
-    pending: set[Identity] = set()
+def _settle_robbed(tools: Tools, members: Members, trail: _Trail) -> None:
+    """Ask the log of every lead that has lost an identity to these events."""
     for former in sorted(former_owners(tools.store, tools.ruleset, members), key=strength):
-        pending |= refresh(tools, former, Depth.ALL).pending
-    return pending
+        trail.pending |= refresh(tools, former, Depth.ALL).pending
+        trail.unrated |= accounts_of(tools.store, [former])
 
 
 def _still_pending(reader: Reader, members: Mapping[Identity, object]) -> set[Identity]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
@@ -16,10 +16,11 @@ from leadscore.core.scoring import Score, score_state
 from leadscore.core.state import AccountState, State
 from leadscore.usecases.accounts import load_account_states
 from leadscore.usecases.forest import find_lead, load_log, load_state, load_tree
-from leadscore.usecases.records import Event, Reader, StoredIdentity
+from leadscore.usecases.records import Reader, StoredIdentity
+from leadscore.usecases.timeline import Timeline, TimelineQuery, read_timeline
 
-RECENT_EVENTS = 50
 TOP_REASONS = 3
+_NEWEST = TimelineQuery()
 
 
 # Whether an account's traits at a past instant are surely those, or were read from its leads' logs, which is as good
@@ -47,11 +48,11 @@ class LeadView:
     identities: list[str]
     state: State
     score: Score
-    events: list[Event]
+    timeline: Timeline
     as_of: AsOf | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Return the view as plain JSON types: identities, traits, account, score, explanation, recent events."""
+        """Return the view as plain JSON types: identities, traits, account, score, explanation, timeline."""
         return {
             "id": self.lead,
             **({} if self.as_of is None else {"as_of": asdict(self.as_of)}),
@@ -60,11 +61,14 @@ class LeadView:
             "account": self.state.account,
             "score": self.score.to_dict(),
             "explanation": explain_score(self.score),
-            "events": self.events,
+            "events": self.timeline.events,
+            "next_cursor": self.timeline.next_cursor,
         }
 
 
-def read_lead(reader: Reader, ruleset: Ruleset, text: str, now: datetime) -> LeadView | None:
+def read_lead(
+    reader: Reader, ruleset: Ruleset, text: str, now: datetime, wanted: TimelineQuery = _NEWEST
+) -> LeadView | None:
     """Return the lead that `text` names by any of its identities, or None where nothing is known of it."""
     root = find_lead(reader, text)
     if root is None or root.erased:
@@ -78,13 +82,8 @@ def read_lead(reader: Reader, ruleset: Ruleset, text: str, now: datetime) -> Lea
         identities=[one.identity for one in tree],
         state=state,
         score=score_now(state, account, now),
-        events=newest_events(log),
+        timeline=read_timeline(log, wanted),
     )
-
-
-def newest_events(log: Iterable[Event]) -> list[Event]:
-    """Return the newest events of a log, the newest first, as many as people read."""
-    return sorted(log, key=lambda event: (event["timestamp"], event["messageId"]), reverse=True)[:RECENT_EVENTS]
 
 
 def score_leads(

@@ -20,7 +20,7 @@ from leadscore.core.identity import EMAIL, EXTERNAL, Identity, Ownership, identi
 from leadscore.core.instants import Millis, format_instant, from_datetime, parse_instant
 from leadscore.core.occurrences import Kept
 from leadscore.core.ruleset import Ruleset
-from leadscore.core.state import AccountState, Moment, State, advance_account
+from leadscore.core.state import AccountState, HandRaise, Moment, State, advance_account
 from leadscore.core.traits import Claim, Claims, is_newer
 from leadscore.usecases.deciding import rank_key
 from leadscore.usecases.records import Event, Reader, StoredIdentity
@@ -118,7 +118,7 @@ def _compare_contents(snapshot: Snapshot) -> Iterator[Difference]:
     root, stored, replayed = snapshot.root, snapshot.stored, snapshot.replayed
     if not snapshot.readable:
         yield Difference("content", root.identity, "state", "unreadable", "a state")
-    elif root.body is None and (replayed.kept or replayed.claims or replayed.membership or replayed.goal):
+    elif root.body is None and replayed != State.empty(replayed.ruleset):
         yield Difference("content", root.identity, "state", NOTHING, "a state")
     elif stored is not None:
         yield from _compare_states(root.identity, stored, replayed)
@@ -137,6 +137,8 @@ def _compare_states(lead: Identity, stored: State, replayed: State) -> Iterator[
         yield differ("state.account", *_apart(_told_claim(stored.membership), _told_claim(replayed.membership)))
     if stored.goal != replayed.goal:
         yield differ("state.goal", _told(stored.goal), _told(replayed.goal))
+    if stored.raised != replayed.raised:
+        yield differ("state.raised", *_apart(_told_raise(stored.raised), _told_raise(replayed.raised)))
 
 
 def _paired(ours: Claims, theirs: Claims) -> Iterator[tuple[str, Claim | None, Claim | None]]:
@@ -237,6 +239,10 @@ def _compare_owners(snapshot: Snapshot) -> Iterator[Difference]:
 
 def _told(moment: Moment | None) -> str:
     return NOTHING if moment is None else f"{_told_instant(moment.time)} by {moment.event}"
+
+
+def _told_raise(raised: HandRaise | None) -> str:
+    return NOTHING if raised is None else _told(Moment(raised.time, raised.event))
 
 
 def _told_owner(owner: Ownership | None) -> str:

@@ -1,0 +1,141 @@
+"""An alert as SNS carries it: a subject and a text for e-mail, JSON for queues and functions, attributes to filter by.
+
+Invariant: a message that SNS takes whatever the traits say: its subject is short printable ASCII, and of an alert
+about very many people the last ones are counted instead of listed. All of it may contain personal data.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from leadscore.core.alerts import Alert, AlertedLead, top_reasons
+from leadscore.core.wording import (
+    call_person,
+    headline,
+    name_account,
+    name_person,
+    one_line,
+    tell_contact,
+    tell_groups,
+    tell_instant,
+    tell_points,
+    tell_reason,
+    tell_score,
+    tell_tiers,
+    usable_links,
+)
+
+# SNS takes fewer than 100 printable ASCII characters as an e-mail subject: docs.aws.amazon.com/sns, API Publish.
+SUBJECT_CHARACTERS = 99
+# Of the 256 KB that SNS takes in all, attributes included.
+MESSAGE_BYTES = 200_000
+_LISTED_IN_MAIL = 20
+_REASONS = 10
+# Every attribute that a message may have; with raw delivery SQS takes ten.
+ATTRIBUTES = ("tier", "previous_tier", "score", "fit", "engagement", "owner", "account", "reason", "source")
+NUMERIC_ATTRIBUTES = frozenset({"score", "fit", "engagement"})
+_ATTRIBUTE_CHARACTERS = 256
+
+
+def subject_line(alert: Alert) -> str:
+    """Return one line of at most 99 printable ASCII characters, as SNS demands of a subject."""
+    line = f"{headline(alert)}, score {alert.leads[0].score:.1f}"
+    plain = "".join(character if " " <= character <= "~" else "?" for character in line)
+    return plain if len(plain) <= SUBJECT_CHARACTERS else plain[: SUBJECT_CHARACTERS - 3] + "..."
+
+
+def plain_text(alert: Alert) -> str:
+    """Return the body of an e-mail: who, the score and what it was, why, whose, what to do next."""
+    only = alert.leads[0] if alert.people == 1 else None
+    body = _about_many(alert) if only is None else _about_one(alert, only)
+    return "\n".join([*body, "", f"Alert {alert.id}, {tell_instant(alert.at)}."])
+
+
+def json_text(alert: Alert) -> str:
+    """Return the alert as one JSON object of ASCII characters, for queues and functions."""
+    return json.dumps(alert.to_dict(), separators=(",", ":"))
+
+
+def fit_message(alert: Alert) -> Alert:
+    """Return the alert with as many of its leads listed as one message takes, and the others counted.
+
+    Reasons beyond the first ten are left out before anybody is.
+    """
+    if _size(alert) > MESSAGE_BYTES:
+        alert = replace(alert, leads=tuple(replace(lead, reasons=lead.reasons[:_REASONS]) for lead in alert.leads))
+    while len(alert.leads) > 1 and _size(alert) > MESSAGE_BYTES:
+        listed = max(1, len(alert.leads) * 3 // 4)
+        alert = replace(alert, leads=alert.leads[:listed], more_leads=alert.people - listed)
+    return alert
+
+
+def filter_attributes(alert: Alert) -> dict[str, str | float]:
+    """Return what a subscription's filter policy can select by: the first lead's; unknown values are left out."""
+    lead = alert.leads[0]
+    found: dict[str, str | float | None] = {
+        "tier": lead.tier,
+        "previous_tier": lead.previous_tier,
+        "score": lead.score,
+        "fit": lead.groups.get("fit", 0.0),
+        "engagement": lead.groups.get("engagement", 0.0),
+        "owner": lead.owner,
+        "account": None if alert.account is None else alert.account.id,
+        "reason": lead.cause,
+        "source": lead.source,
+    }
+    values = {name: one_line(value, 10**6) if isinstance(value, str) else value for name, value in found.items()}
+    return {
+        name: value[:_ATTRIBUTE_CHARACTERS] if isinstance(value, str) else value
+        for name, value in values.items()
+        if value is not None and value != ""
+    }
+
+
+def _size(alert: Alert) -> int:
+    """Return the bytes of both texts, each escaped once more as a part of SNS's own JSON."""
+    return len(json.dumps(json_text(alert))) + len(json.dumps(plain_text(alert)))
+
+
+def _about_one(alert: Alert, lead: AlertedLead) -> list[str]:
+    asked = f" and asked for contact ({one_line(lead.event or 'a request')})" if lead.cause == "hand_raise" else ""
+    return [
+        f"{name_person(lead.person)} is {tell_tiers(lead)}{asked}.",
+        f"Score {tell_score(lead)}.  {'  '.join(tell_groups(lead))}",
+        "",
+        "Why:",
+        *_reasons(alert, lead),
+        "",
+        *_details(alert, lead),
+    ]
+
+
+def _details(alert: Alert, lead: AlertedLead) -> list[str]:
+    named = {
+        "Contact": tell_contact(lead.person),
+        "Account": name_account(alert),
+        "Owner": one_line(lead.owner or "") or "nobody yet",
+        "Next": one_line(lead.next_step, 400),
+        **{name.capitalize(): url for name, url in usable_links(lead).items()},
+    }
+    return [f"{name}: {value}" for name, value in named.items() if value]
+
+
+def _about_many(alert: Alert) -> list[str]:
+    lines = [f"{headline(alert)}."]
+    for lead in alert.leads[:_LISTED_IN_MAIL]:
+        contact = tell_contact(lead.person)
+        lines += [
+            "",
+            f"{call_person(lead.person)}{f', {contact}' if contact else ''}",
+            f"Score {tell_score(lead)}, {tell_tiers(lead)}.  {'  '.join(tell_groups(lead))}",
+            *_reasons(alert, lead),
+            *(f"  {line}" for line in _details(alert, lead) if not line.startswith(("Contact", "Account"))),
+        ]
+    unlisted = alert.people - min(len(alert.leads), _LISTED_IN_MAIL)
+    return [*lines, "", f"And {unlisted} more."] if unlisted else lines
+
+
+def _reasons(alert: Alert, lead: AlertedLead) -> list[str]:
+    lines = [f"  {tell_points(reason):>6}  {tell_reason(reason, alert.at)}" for reason in top_reasons(lead)]
+    return lines or ["  no criterion counts now"]

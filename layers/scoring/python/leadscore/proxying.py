@@ -1,0 +1,92 @@
+"""What a REST API hands to the functions that read and erase, and what it takes from them.
+
+The gateway has chosen the route already, and its choice is believed: nothing parses the path again, so that no other
+spelling of a path reaches what the gateway guards. Invariant: every answer carries the security headers and says how
+it may be cached, and every error is JSON with `code` and `message`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any, Self
+from urllib.parse import unquote
+
+from leadscore.security_headers import SECURITY_HEADERS
+from leadscore.usecases.queries import InvalidQueryError
+
+# Under which people who are signed in by Cognito read what machines read by IAM.
+PEOPLE_PREFIX = "/people"
+# Personal data is kept by nobody on the way.
+NO_STORE = "no-store"
+
+Answer = dict[str, object]
+
+
+@dataclass(frozen=True)
+class ProxyRequest:
+    """One request: `route` such as `GET /leads/{id}`, and `name`, what stands there for `{id}`, "" where nothing does.
+
+    May contain personal data: do not log. Header names are in lower case.
+    """
+
+    route: str
+    name: str
+    headers: Mapping[str, str]
+    request_id: str
+    _values: Mapping[str, list[str]]
+
+    @classmethod
+    def from_proxy(cls, envelope: Mapping[str, Any]) -> Self:
+        """Return the request in a Lambda proxy event of a REST API."""
+        return cls(
+            route=f"{envelope['httpMethod']} {envelope['resource'].removeprefix(PEOPLE_PREFIX)}",
+            # A REST API leaves it as it stood in the URL.
+            name=unquote((envelope["pathParameters"] or {}).get("id", "")),
+            headers={name.lower(): value for name, value in (envelope["headers"] or {}).items()},
+            request_id=envelope["requestContext"]["requestId"],
+            _values=envelope["multiValueQueryStringParameters"] or {},
+        )
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The parameters of the query; raises InvalidQueryError where one comes twice."""
+        if any(len(values) > 1 for values in self._values.values()):
+            raise InvalidQueryError("a parameter is given twice")
+        return {name: values[0] for name, values in self._values.items()}
+
+    def query_of(self, known: Collection[str]) -> dict[str, str]:
+        """Return the parameters of the query; raises InvalidQueryError where one is not among `known`."""
+        if set(self.query) - set(known):
+            there_are = f"there are {', '.join(known)}" if known else "there are none here"
+            raise InvalidQueryError(f"unknown parameter; {there_are}")
+        return self.query
+
+
+def answer_json(status: HTTPStatus, content: Mapping[str, object], cache: str = NO_STORE) -> Answer:
+    """Return an answer of JSON."""
+    return answer_text(status, json.dumps(content), "application/json", {"Cache-Control": cache})
+
+
+def answer_text(status: HTTPStatus, text: str, kind: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an answer of text; nobody may keep it unless `headers` say otherwise."""
+    said = {"Cache-Control": NO_STORE, **SECURITY_HEADERS, **(headers or {}), "Content-Type": kind}
+    return {"statusCode": status.value, "headers": said, "body": text, "isBase64Encoded": False}
+
+
+def answer_tagged(request: ProxyRequest, text: str, tag: str, cache: str) -> Answer:
+    """Return an answer of JSON under an entity tag, or 304 to who has that already."""
+    quoted = f'"{tag}"'
+    headers = {"ETag": quoted, "Cache-Control": cache}
+    held = {each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")}
+    if held & {quoted, "*"}:
+        return answer_text(HTTPStatus.NOT_MODIFIED, "", "application/json", headers)
+    return answer_text(HTTPStatus.OK, text, "application/json", headers)
+
+
+def refuse(status: HTTPStatus, code: str, message: str, /, **more: object) -> Answer:
+    """Return an error; neither `code` nor `message` contains anything that the client sent."""
+    return answer_json(status, {"code": code, "message": message, **more})

@@ -1,0 +1,169 @@
+"""One contract for desks and the records of alerts: DynamoDB (moto) and the in-memory fake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from leadscore.adapters.desks import DynamoDesks
+from leadscore.adapters.erasing import DynamoGraves
+from leadscore.core.alert_desk import Desk, Request, file
+from leadscore.core.changes import Change
+from leadscore.core.identity import pseudonym
+from leadscore.core.instants import DAY, parse_instant
+from leadscore.usecases.alert_records import (
+    AlertRecord,
+    ChangeKey,
+    ChangeRecord,
+    Desks,
+    Entry,
+    Settled,
+    StoredDesk,
+)
+from leadscore.usecases.records import ConflictError
+from tests.contract.leads_table import TABLE, create_leads_table
+from tests.contract.memory_desks import MemoryDesks
+
+NOON = parse_instant("2026-03-02T12:00:00Z")
+ADA = pseudonym("user:ada")
+KEY = ChangeKey(ADA, "c1")
+CHANGE = Change(
+    id="c1",
+    kind="tier",
+    cause="events",
+    at="2026-03-02T12:00:00.000Z",
+    person={"id": "ada", "name": "Ada", "email": "", "title": "", "company": ""},
+    tier="hot",
+    previous_tier="warm",
+    score=53.5,
+    previous_score=30.0,
+    groups={"fit": 18.0, "engagement": 35.5},
+    reasons=[],
+    alert="wanted",
+    alert_reason="entered hot",
+    ruleset="r1",
+)
+ALERT = AlertRecord(
+    id="a1",
+    kind="follow_up",
+    account="acme",
+    desk="account:acme",
+    sealed_at=NOON,
+    entries=[Entry(ADA, "tier", "hot", 53.5, {"webinar": 5.0}, None)],
+)
+
+
+class Both(Desks, Protocol):
+    """What the use cases need, and a look at what was recorded."""
+
+    def find_change(self, key: ChangeKey) -> ChangeRecord | None: ...
+
+
+@pytest.fixture(params=["dynamodb", "memory"])
+def desks(request: pytest.FixtureRequest) -> Iterator[Both]:
+    if request.param == "memory":
+        yield MemoryDesks()
+        return
+    with mock_aws():
+        create_leads_table()
+        yield DynamoDesks(boto3.client("dynamodb"), TABLE, shards=3, retention_days=400)
+
+
+def waiting_desk(name: str = f"lead:{ADA}") -> Desk:
+    request = Request(str(KEY), ADA, NOON, "tier", None, "warm", 30.0, "entered hot")
+    return file(None, Desk(name), request, NOON)
+
+
+def test_a_desk_comes_back_as_it_was_written(desks: Both) -> None:
+    assert desks.load("account:acme") == StoredDesk(Desk("account:acme"))
+    written = StoredDesk(waiting_desk(), 1, NOON + 5)
+    desks.save(written)
+    assert desks.load(written.desk.name) == written
+    later = replace(written, version=2, due=None)
+    desks.save(later)
+    assert desks.load(written.desk.name) == later
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_desk_is_written_over_what_was_read_alone(desks: Both, version: int) -> None:
+    desks.save(StoredDesk(waiting_desk(), 1, NOON))
+    with pytest.raises(ConflictError):
+        desks.save(StoredDesk(waiting_desk(), version))
+    assert desks.load(f"lead:{ADA}").due == NOON
+
+
+def test_desks_that_are_due_are_found_by_their_time(desks: Both) -> None:
+    for number, due in enumerate([NOON, NOON - 2, NOON + 1, None]):
+        desks.save(StoredDesk(waiting_desk(f"account:{number}#x"), 1, due))
+    assert list(desks.walk_due(NOON)) == ["account:1#x", "account:0#x"]
+
+
+def test_a_change_record_is_written_once_and_settled(desks: Both) -> None:
+    desks.note(ChangeRecord(KEY, CHANGE, "waiting", "entered hot"))
+    desks.settle(Settled([KEY], "sent", "entered hot", "a1"))
+    desks.note(ChangeRecord(KEY, CHANGE, "waiting", "entered hot"))
+    assert desks.find_change(KEY) == ChangeRecord(KEY, CHANGE, "sent", "entered hot", "a1")
+
+
+def test_what_was_erased_is_not_settled(desks: Both) -> None:
+    desks.settle(Settled([KEY], "suppressed", "is gone"))
+    assert desks.find_change(KEY) is None
+
+
+def test_an_alert_is_marked_as_sent(desks: Both) -> None:
+    assert desks.find_alert("a1") is None
+    desks.put_alert(ALERT)
+    assert desks.find_alert("a1") == ALERT
+    desks.mark_sent("a1", NOON + 7)
+    assert desks.find_alert("a1") == replace(ALERT, sent_at=NOON + 7)
+
+
+def test_changes_are_walked_from_the_newest_and_found_by_their_lead() -> None:
+    with mock_aws():
+        create_leads_table()
+        desks = DynamoDesks(boto3.client("dynamodb"), TABLE, shards=3, retention_days=400)
+        days = [f"2026-03-{day:02}T12:00:00.000Z" for day in range(1, 9)]
+        for at in days:
+            key = ChangeKey(pseudonym(f"user:{at}"), at)
+            desks.note(ChangeRecord(key, replace(CHANGE, id=at, at=at), "none", ""))
+        assert [record.change.at for record in desks.walk_changes()] == days[::-1]
+        assert [record.change.at for record in desks.walk_changes(days[6])] == [days[7], days[6]]
+        assert [record.key.change for record in desks.changes_of(pseudonym(f"user:{days[2]}"))] == [days[2]]
+
+
+def test_a_desk_where_nothing_waits_is_kept_for_a_while_alone() -> None:
+    with mock_aws():
+        create_leads_table()
+        client = boto3.client("dynamodb")
+        desks = DynamoDesks(client, TABLE, shards=3, retention_days=400)
+        desks.save(StoredDesk(waiting_desk(), 1, None, NOON))
+        [item] = client.scan(TableName=TABLE)["Items"]
+        assert item["expires_at"]["N"] == str(NOON // 1000)
+
+
+def test_erasing_a_person_removes_the_records_of_its_changes() -> None:
+    with mock_aws():
+        create_leads_table()
+        client = boto3.client("dynamodb")
+        desks = DynamoDesks(client, TABLE, shards=3, retention_days=400)
+        desks.note(ChangeRecord(KEY, CHANGE, "none", "did not enter hot"))
+        other = ChangeKey(pseudonym("user:bob"), "c1")
+        desks.note(ChangeRecord(other, CHANGE, "none", "did not enter hot"))
+        DynamoGraves(client, TABLE, lambda _: None).remove_records(ADA)
+        assert (desks.find_change(KEY), desks.find_change(other) is None) == (None, False)
+
+
+def test_records_go_when_the_log_lets_go_of_their_events() -> None:
+    with mock_aws():
+        create_leads_table()
+        client = boto3.client("dynamodb")
+        desks = DynamoDesks(client, TABLE, shards=3, retention_days=400)
+        desks.note(ChangeRecord(KEY, CHANGE, "none", ""))
+        desks.put_alert(ALERT)
+        ends = {item["expires_at"]["N"] for item in client.scan(TableName=TABLE)["Items"]}
+        assert ends == {str((NOON + 400 * DAY) // 1000)}

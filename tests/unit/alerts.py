@@ -1,0 +1,68 @@
+"""One alert, as the desk would publish it, for tests to vary."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from leadscore.core.alerts import Alert, AlertAccount, AlertedLead, AlertReason
+from leadscore.core.changes import Person
+
+LEAD = AlertedLead(
+    person={
+        "id": "user-1",
+        "name": "Grace Hopper",
+        "email": "grace@acme.example",
+        "title": "VP Engineering",
+        "company": "Acme",
+    },
+    owner="Eve Hill",
+    source="web",
+    tier="hot",
+    previous_tier="warm",
+    score=53.04,
+    previous_score=33.0,
+    groups={"fit": 18.0, "engagement": 35.04},
+    reasons=(
+        AlertReason("free-trial", "Started a free trial", 20.0, "2026-01-31T09:00:00.000Z"),
+        AlertReason("webinar", "Attended a webinar", 5.0, "2026-01-01T12:00:00.000Z"),
+        AlertReason("pricing-page", "Visited the pricing page", 15.04, "2026-01-29T12:00:00.000Z"),
+        AlertReason("executive", "Is an executive", 10.0),
+    ),
+    reason="entered hot",
+    at="2026-01-31T11:59:00.000Z",
+    next_step="Write to grace@acme.example today.",
+    links={"lead": "https://crm.example/leads/user-1"},
+)
+ALERT = Alert(
+    id="0123456789abcdef01234567",
+    kind="alert",
+    at="2026-01-31T12:00:00.000Z",
+    account=AlertAccount("acme", "Acme Corporation"),
+    leads=(LEAD,),
+    ruleset="abc123",
+)
+
+
+def about(alert: Alert = ALERT, **changes: Any) -> Alert:
+    """Return the alert with other fields of its first lead."""
+    return replace(alert, leads=(replace(alert.leads[0], **changes), *alert.leads[1:]))
+
+
+def named(**person: str) -> Alert:
+    """Return the alert about somebody else."""
+    return about(person=person_of(**person))
+
+
+def person_of(**fields: str) -> Person:
+    """Return Grace Hopper with other fields."""
+    return {**LEAD.person, **fields}  # type: ignore[typeddict-item]
+
+
+def about_many(people: int, *, more: int = 0, **changes: Any) -> Alert:
+    """Return an alert about so many listed people and so many counted ones."""
+    leads = tuple(
+        replace(LEAD, person=person_of(id=f"user-{place}", name=f"Person {place}"), score=90.0 - place)
+        for place in range(people)
+    )
+    return replace(ALERT, leads=leads, more_leads=more, **changes)

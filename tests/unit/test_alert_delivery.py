@@ -1,0 +1,281 @@
+"""A wanted alert on its way: recorded, filed, released once, repeated under its id after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from leadscore import parse_ruleset
+from leadscore.core.alerts import Alert
+from leadscore.core.identity import pseudonym
+from leadscore.core.instants import from_datetime
+from leadscore.core.ruleset import Ruleset
+from leadscore.usecases.alert_records import StoredDesk
+from leadscore.usecases.alerting import AlertTools, release_desk, take_change
+from leadscore.usecases.records import ConflictError
+from leadscore.usecases.scoring import Tools, apply_events
+from tests.contract.memory_desks import MemoryDesks
+from tests.contract.memory_store import MemoryStore
+
+MONDAY = datetime(2026, 3, 2, 10, tzinfo=UTC)
+RULES = {
+    "goal": {"event": ["Subscription Started"]},
+    "tiers": [{"name": "hot", "from": 50}, {"name": "cold"}],
+    "criteria": [
+        {
+            "id": "trial",
+            "label": "Trial",
+            "group": "engagement",
+            "event": {"event": ["Trial Started"]},
+            "points": 60,
+            "half_life": "30d",
+        }
+    ],
+}
+
+
+def rules(**alerts: Any) -> Ruleset:
+    return parse_ruleset({**RULES, "alerts": {"tier": "hot", **alerts}})
+
+
+class CrashError(Exception):
+    """The worker died."""
+
+
+@dataclass
+class Fake:
+    """The ways out and the links; after `crashes` publications the worker dies once they were made."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    releases: list[str] = field(default_factory=list)
+    crashes: int = 0
+
+    def publish(self, alert: Alert) -> None:
+        self.alerts.append(alert)
+        if self.crashes:
+            self.crashes -= 1
+            raise CrashError
+
+    def send_all(self, bodies: Sequence[str]) -> None:
+        self.releases += bodies
+
+
+@dataclass
+class Office:
+    """The stores, the clock and the ways out."""
+
+    ruleset: Ruleset
+    now: datetime = MONDAY
+    store: MemoryStore = field(default_factory=MemoryStore)
+    desks: MemoryDesks = field(default_factory=MemoryDesks)
+    fake: Fake = field(default_factory=Fake)
+
+    @property
+    def tools(self) -> AlertTools:
+        return AlertTools(
+            desks=self.desks,
+            reader=self.store,
+            people=self.store,
+            ruleset=self.ruleset,
+            publisher=self.fake,
+            releases=self.fake,
+            lead_page="https://x.example/{id}",
+            clock=lambda: self.now,
+            pause=lambda _: None,
+        )
+
+    def send(self, lead: str, message: str, kind: str = "track", **content: Any) -> None:
+        at = self.now.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        event = {"messageId": message, "type": kind, "timestamp": at, "userId": lead, **content}
+        scoring = Tools(store=self.store, ruleset=self.ruleset, clock=lambda: self.now, pause=lambda _: None)
+        for identity in apply_events(scoring, {f"user:{lead}": [event]}).pending:
+            for change in self.store.pending(identity):
+                take_change(self.tools, identity, change)
+
+    def start_trial(self, lead: str, **content: Any) -> None:
+        self.send(lead, f"{lead}-{self.now.timestamp()}", event="Trial Started", **content)
+
+    def release(self, name: str) -> Alert | None:
+        return release_desk(self.tools, name)
+
+    def outcomes(self) -> list[tuple[str, str, str]]:
+        return sorted((one.change.person["id"], one.outcome, one.reason) for one in self.desks.changes.values())
+
+
+def desk_of(lead: str) -> str:
+    return f"lead:{pseudonym(f'user:{lead}')}"
+
+
+def test_a_hot_lead_is_told_of_with_what_it_did() -> None:
+    office = Office(rules())
+    office.send("ada", "m1", "identify", traits={"name": "Ada", "owner": "kim", "source": "website"})
+    office.start_trial("ada")
+    assert office.fake.releases == [f'{{"desk": "{desk_of("ada")}"}}']
+    alert = office.release(desk_of("ada"))
+    assert office.fake.alerts == [alert]
+    assert alert is not None
+    [lead] = alert.leads
+    assert (lead.person["name"], lead.owner, lead.source, lead.score, lead.tier) == ("Ada", "kim", "website", 60, "hot")
+    assert [(one.label, one.points, one.last_at) for one in lead.reasons] == [("Trial", 60, "2026-03-02T10:00:00.000Z")]
+    assert lead.links == {"lead": "https://x.example/ada"}
+    assert office.outcomes() == [("ada", "sent", "entered hot")]
+    record = office.desks.find_alert(alert.id)
+    assert record is not None
+    assert (record.sent_at, record.entries[0].criteria) == (from_datetime(MONDAY), {"trial": 60})
+    assert office.release(desk_of("ada")) is None
+    assert len(office.fake.alerts) == 1
+
+
+def test_taking_a_change_again_files_nothing_but_asks_again_for_the_release() -> None:
+    office = Office(rules())
+    office.start_trial("ada")
+    [change] = office.store.pending("user:ada")
+    take_change(office.tools, "user:ada", change)
+    assert len(office.fake.releases) == 2
+    assert len([office.release(desk_of("ada")) for _ in range(2) if office.fake.alerts == []]) == 1
+    take_change(office.tools, "user:ada", change)
+    assert office.release(desk_of("ada")) is None
+
+
+def test_a_crash_after_publishing_tells_once_more_under_the_same_id() -> None:
+    office = Office(rules())
+    office.start_trial("ada")
+    office.fake.crashes = 1
+    with pytest.raises(CrashError):
+        office.release(desk_of("ada"))
+    assert office.outcomes() == [("ada", "waiting", "entered hot")]
+    assert list(office.desks.walk_due(from_datetime(MONDAY))) == [desk_of("ada")]
+    office.release(desk_of("ada"))
+    assert office.release(desk_of("ada")) is None
+    first, second = office.fake.alerts
+    assert first == second
+    assert office.outcomes() == [("ada", "sent", "entered hot")]
+
+
+def test_what_waits_is_judged_by_how_it_stands_when_its_time_comes() -> None:
+    office = Office(rules(delay="10m"))
+    office.start_trial("ada")
+    office.start_trial("bob")
+    assert office.fake.releases == []
+    assert office.release(desk_of("ada")) is None
+    office.now += timedelta(minutes=10)
+    office.send("ada", "paid", event="Subscription Started")
+    assert list(office.desks.walk_due(from_datetime(office.now))) == sorted([desk_of("ada"), desk_of("bob")])
+    office.release(desk_of("ada"))
+    office.release(desk_of("bob"))
+    assert [alert.leads[0].person["id"] for alert in office.fake.alerts] == ["bob"]
+    assert ("ada", "suppressed", "has converted") in office.outcomes()
+    assert list(office.desks.walk_due(from_datetime(office.now + timedelta(days=365)))) == []
+
+
+def test_people_of_one_account_go_out_together_and_in_one_follow_up() -> None:
+    office = Office(rules(delay="1m", account_cooldown="1d"))
+    for lead in ("ada", "bob"):
+        office.send(lead, f"g-{lead}", "group", groupId="acme", traits={"name": "Acme Inc"})
+        office.start_trial(lead)
+    office.now += timedelta(minutes=1)
+    first = office.release("account:acme")
+    assert first is not None
+    assert first.account is not None
+    assert (first.kind, first.account.name, len(first.leads)) == ("alert", "Acme Inc", 2)
+    office.send("eve", "g-eve", "group", groupId="acme")
+    office.start_trial("eve")
+    assert office.release("account:acme") is None
+    office.now += timedelta(days=1)
+    follow_up = office.release("account:acme")
+    assert follow_up is not None
+    assert (follow_up.kind, [one.person["id"] for one in follow_up.leads]) == ("follow_up", ["eve"])
+
+
+def test_a_lead_that_was_joined_to_another_is_told_of_under_that_one() -> None:
+    office = Office(rules(delay="1m"))
+    event = {"type": "track", "event": "Trial Started", "timestamp": "2026-03-02T10:00:00.000Z"}
+    scoring = Tools(store=office.store, ruleset=office.ruleset, clock=lambda: office.now, pause=lambda _: None)
+    done = apply_events(scoring, {"anonymous:d": [{"messageId": "v", "anonymousId": "d", **event}]})
+    for identity in done.pending:
+        for change in office.store.pending(identity):
+            take_change(office.tools, identity, change)
+    office.send("ada", "join", "identify", anonymousId="d", traits={"name": "Ada"})
+    office.now += timedelta(minutes=1)
+    office.release(f"lead:{pseudonym('anonymous:d')}")
+    [alert] = office.fake.alerts
+    assert (alert.leads[0].person["id"], alert.leads[0].person["name"]) == ("ada", "Ada")
+
+
+def test_an_erased_lead_is_told_of_by_nobody() -> None:
+    office = Office(rules(delay="1m"))
+    office.start_trial("ada")
+    office.now += timedelta(minutes=1)
+    del office.store.identities["user:ada"]
+    assert office.release(desk_of("ada")) is None
+    assert office.outcomes() == [("ada", "suppressed", "is gone")]
+
+
+def test_a_desk_that_others_write_meanwhile_is_judged_again() -> None:
+    office = Office(rules())
+    office.start_trial("ada")
+    save, lost = office.desks.save, [True, True]
+
+    def contended(stored: StoredDesk) -> None:
+        if lost:
+            lost.pop()
+            raise ConflictError
+        save(stored)
+
+    office.desks.save = contended  # type: ignore[method-assign]
+    assert office.release(desk_of("ada")) is not None
+    assert len(office.fake.alerts) == 1
+
+
+def test_changes_of_no_alert_are_recorded_with_their_outcome() -> None:
+    office = Office(rules())
+    office.start_trial("ada")
+    office.now += timedelta(days=10)
+    office.send("ada", "paid", event="Subscription Started")
+    kinds = {(one.change.kind, one.outcome) for one in office.desks.changes.values()}
+    assert kinds == {("tier", "waiting"), ("tier", "none"), ("conversion", "none")}
+    assert {key.lead for key in office.desks.changes} == {pseudonym("user:ada")}
+
+
+def test_who_was_told_of_a_lead_is_not_told_again_of_a_device_of_its(  # the desk of the device knows of nothing
+) -> None:
+    office = Office(rules(delay="10m", cooldown="7d"))
+    office.send("ada", "m1", "identify", traits={"name": "Ada"})
+    office.start_trial("ada")
+    office.now += timedelta(minutes=10)
+    assert office.release(desk_of("ada")) is not None
+    office.now += timedelta(hours=1)
+    at = office.now.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    visit = {"messageId": "v", "type": "track", "event": "Trial Started", "timestamp": at, "anonymousId": "d"}
+    scoring = Tools(store=office.store, ruleset=office.ruleset, clock=lambda: office.now, pause=lambda _: None)
+    for identity in apply_events(scoring, {"anonymous:d": [visit]}).pending:
+        for change in office.store.pending(identity):
+            take_change(office.tools, identity, change)
+    office.send("ada", "join", "identify", anonymousId="d", traits={"name": "Ada"})
+    office.now += timedelta(minutes=10)
+    assert office.release(f"lead:{pseudonym('anonymous:d')}") is None
+    assert len(office.fake.alerts) == 1
+    assert ("anonymous:d", "suppressed", "within the cooldown of the last alert") in office.outcomes()
+
+
+def test_a_release_tells_of_fifty_people_at_most_and_the_next_of_the_others() -> None:
+    office = Office(rules(delay="1m"))
+    for number in range(60):
+        lead = f"lead-{number:02}"
+        office.send(lead, f"g-{lead}", "group", groupId="acme")
+        office.start_trial(lead)
+    office.now += timedelta(minutes=1)
+    told = [len(alert.leads) if (alert := office.release("account:acme")) else 0 for _ in range(3)]
+    assert told == [50, 10, 0]
+
+
+def test_a_desk_where_nothing_waits_is_kept_until_it_can_no_longer_matter() -> None:
+    office = Office(rules(cooldown="60d"))
+    office.start_trial("ada")
+    assert office.desks.load(desk_of("ada")).kept_until is None
+    office.release(desk_of("ada"))
+    assert office.desks.load(desk_of("ada")).kept_until == from_datetime(office.now + timedelta(days=60))
