@@ -154,8 +154,10 @@ def judge_again(quarantined: Quarantined) -> str:
     return json.dumps({"event": quarantined.event, "source": quarantined.source})
 
 
-def acknowledge_what_failed(tools: Any, gate: Any, brought: Mapping[str, Any], outcome: Any) -> Mapping[str, Any]:
-    left = SET_APART(tools, gate, brought, outcome)
+def acknowledge_what_failed(
+    tools: Any, gate: Any, brought: Mapping[str, Any], outcome: Any, again: frozenset[str]
+) -> Mapping[str, Any]:
+    left = SET_APART(tools, gate, brought, outcome, again)
     outcome.failures.clear()
     return left
 

@@ -33,7 +33,9 @@ RULES = {
             "event": {"event": ["Trial Started"]},
             "points": 60,
             "half_life": "30d",
-        }
+        },
+        {"id": "left", "group": "engagement", "event": {"event": ["Unsubscribed"]}, "points": -25, "half_life": "none"},
+        {"id": "back", "group": "engagement", "event": {"event": ["Webinar Attended"]}, "points": 30},
     ],
 }
 
@@ -279,3 +281,39 @@ def test_a_desk_where_nothing_waits_is_kept_until_it_can_no_longer_matter() -> N
     assert office.desks.load(desk_of("ada")).kept_until is None
     office.release(desk_of("ada"))
     assert office.desks.load(desk_of("ada")).kept_until == from_datetime(office.now + timedelta(days=60))
+
+
+def test_an_alert_of_which_nobody_is_left_is_none_and_starts_no_cooldown() -> None:
+    office = Office(rules(account_cooldown="1d"))
+    for lead in ("ada", "bob"):
+        office.send(lead, f"g-{lead}", "group", groupId="acme")
+    office.start_trial("ada")
+    office.fake.crashes = 1
+    with pytest.raises(CrashError):
+        office.release("account:acme")
+    del office.store.identities["user:ada"]
+    assert office.release("account:acme") is None
+    assert office.outcomes() == [("ada", "suppressed", "is gone")]
+    office.start_trial("bob")
+    told = office.release("account:acme")
+    assert told is not None
+    assert (told.kind, [one.person["id"] for one in told.leads]) == ("alert", ["bob"])
+
+
+def test_who_left_while_its_account_held_the_alert_is_told_of_when_it_returns() -> None:
+    office = Office(rules(delay="2m", account_cooldown="1d", cooldown="7d", rearm_below=40))
+    for lead in ("ada", "bob"):
+        office.send(lead, f"g-{lead}", "group", groupId="acme")
+    office.start_trial("ada")
+    office.now += timedelta(minutes=2)
+    assert office.release("account:acme") is not None
+    office.start_trial("bob")
+    office.now += timedelta(hours=2)
+    office.send("bob", "left", event="Unsubscribed")
+    office.now += timedelta(hours=10)
+    office.send("bob", "back", event="Webinar Attended")
+    office.now += timedelta(hours=12)
+    told = office.release("account:acme")
+    assert told is not None
+    assert [one.person["id"] for one in told.leads] == ["bob"]
+    assert ("bob", "suppressed", "within the cooldown of the last alert") not in office.outcomes()

@@ -102,11 +102,14 @@ def from_ingest(event: Event, agent: str | None = PERSON, **marks: object) -> st
     return json.dumps({"event": event, "source": "web", "edge": edge, **marks})
 
 
-def run(store: MemoryStore, *bodies: str, rules: object = OURS) -> BatchOutcome:
+def run(store: MemoryStore, *bodies: str, rules: object = OURS, received: int = 1) -> BatchOutcome:
     """Score the bodies as one batch behind a gate, and what it sends to the events queue after it."""
     events = Queue()
     gate = None if rules is None else Gate(parse_quarantine(json.dumps(rules)), store)
-    records = [{"messageId": f"sqs-{place}", "body": body} for place, body in enumerate(bodies)]
+    attributes = {"ApproximateReceiveCount": str(received)}
+    records: list[Any] = [
+        {"messageId": f"sqs-{place}", "body": body, "attributes": attributes} for place, body in enumerate(bodies)
+    ]
     tools = Tools(store, RULES, lambda: NOW, lambda _: None)
     outcome = score_batch(tools, Queues(events, Queue()), records, store, None, gate)
     if events.bodies:
@@ -243,6 +246,16 @@ def test_a_burst_is_kept_from_the_batch_on_that_shows_it() -> None:
     assert len(store.load_events("user:ada")) == 30
     # What goes on is seen even though the log has no more of it.
     assert len(run(store, *map(from_ingest, burst(10, first=60))).quarantined) == 10
+
+
+def test_what_was_found_a_burst_is_one_when_it_comes_again_alone() -> None:
+    store = MemoryStore()
+    found = [from_ingest(event) for event in burst(60)]
+    assert len(run(store, *found).quarantined) == 60
+    # As after a crash before it was acknowledged, and before it was kept.
+    store.quarantined.clear()
+    assert len(run(store, found[0], received=2).quarantined) == 1
+    assert run(store, from_ingest(burst(1, first=90)[0])).quarantined == []
 
 
 def test_many_people_at_once_are_no_burst() -> None:

@@ -37,13 +37,7 @@ class AlertTopics:
         fitting = fit_message(alert)
         body = json_text(fitting)
         attributes = {name: _attribute(value) for name, value in filter_attributes(fitting).items()}
-        self._client.publish(
-            TopicArn=self._alerts,
-            Subject=subject_line(fitting),
-            Message=json.dumps({"default": body, "email": plain_text(fitting)}),
-            MessageStructure="json",
-            MessageAttributes=attributes,
-        )
+        # Last is the one that cannot tell a repeat: e-mail.
         if self._in_order is not None:
             self._client.publish(
                 TopicArn=self._in_order,
@@ -54,6 +48,13 @@ class AlertTopics:
             )
         if self._chat is not None:
             self._client.publish(TopicArn=self._chat, Message=chat_notice(fitting))
+        self._client.publish(
+            TopicArn=self._alerts,
+            Subject=subject_line(fitting),
+            Message=json.dumps({"default": body, "email": plain_text(fitting)}),
+            MessageStructure="json",
+            MessageAttributes=attributes,
+        )
 
 
 def _attribute(value: str | float) -> MessageAttributeValueTypeDef:

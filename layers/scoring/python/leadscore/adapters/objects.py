@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 
+# What trying again does not mend; a 400 may also be a key service that throttles.
+_UNREADABLE = frozenset({"NoSuchKey", "NoSuchBucket", "AccessDenied", "InvalidObjectState", "404", "403"})
+
+
 class S3Object:
     """One object; its name is its key."""
 
@@ -35,7 +39,7 @@ class S3Object:
             if code == "InvalidRange":
                 # What S3 says where the offset is the very end.
                 return BytesIO()
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) < 500:
+            if code in _UNREADABLE:
                 raise UnreadableSourceError(f"S3 says {code}") from error
             raise
         return cast(IO[bytes], found["Body"])

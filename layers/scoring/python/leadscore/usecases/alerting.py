@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import reduce
 from typing import Protocol
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ from leadscore.core.alert_desk import (
     desk_name,
     due,
     file,
+    forget_lead,
     rename_lead,
     request_of,
     seal,
@@ -137,7 +139,7 @@ def release_desk(tools: AlertTools, name: str) -> Alert | None:
     alert = _compose(tools, sealed, record, present)
     if alert is not None:
         tools.publisher.publish(alert)
-    _mark_sent(tools, name, sealed, present)
+    _settle_sealed(tools, name, sealed, present)
     return alert
 
 
@@ -183,16 +185,21 @@ def _seal(tools: AlertTools, name: str) -> Sealed | None:
     raise AssertionError("the attempts end by themselves")
 
 
-def _mark_sent(tools: AlertTools, name: str, sealed: Sealed, present: Mapping[str, _Present]) -> None:
+def _settle_sealed(tools: AlertTools, name: str, sealed: Sealed, present: Mapping[str, _Present]) -> None:
+    """Write that an alert was sent, or that there is nobody left to tell of."""
     for one in sealed.leads:
         known = one.lead in present
         outcome: Outcome = "sent" if known else "suppressed"
         tools.desks.settle(Settled(_keys(one.ids), outcome, one.main.reason if known else GONE, sealed.id))
-    tools.desks.mark_sent(sealed.id, tools.now())
+    if present:
+        tools.desks.mark_sent(sealed.id, tools.now())
     for _ in attempts(tools.pause, "a desk"):
         stored, now = tools.desks.load(name), tools.now()
-        after = sent(tools.ruleset.alerts, stored.desk, sealed.id, now)
-        if after is stored.desk:
+        if present:
+            after = sent(tools.ruleset.alerts, stored.desk, sealed.id, now)
+        else:
+            after = reduce(forget_lead, (one.lead for one in sealed.leads), stored.desk)
+        if after == stored.desk:
             return
         try:
             tools.desks.save(_next(tools, stored, after, now))

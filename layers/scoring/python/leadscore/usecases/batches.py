@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -138,9 +138,10 @@ def score_batch(
     Without a `gate` every event counts.
     """
     outcome = BatchOutcome()
+    records = list(records)
     brought = _read_records(records, mappings, outcome)
     if gate is not None:
-        brought = _set_apart(tools, gate, brought, outcome)
+        brought = _set_apart(tools, gate, brought, outcome, _came_before(records))
     owed: dict[Rate, list[str]] = {}
     for lead in _by_lead(tools, brought, outcome):
         with outcome.attempting(tuple(lead), "a lead was not scored"):
@@ -237,22 +238,30 @@ def _read_records(
     return brought
 
 
-def _set_apart(tools: Tools, gate: Gate, brought: Mapping[str, Message], outcome: BatchOutcome) -> dict[str, Message]:
+def _came_before(records: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the ids of the messages that SQS delivers again."""
+    counts = {one["messageId"]: one.get("attributes", {}).get("ApproximateReceiveCount", "1") for one in records}
+    return frozenset(message for message, count in counts.items() if count != "1")
+
+
+def _set_apart(
+    tools: Tools, gate: Gate, brought: Mapping[str, Message], outcome: BatchOutcome, again: frozenset[str]
+) -> dict[str, Message]:
     """Return what is left of a batch once the events that must not count are kept elsewhere."""
     arrived = {message: one for message, one in brought.items() if isinstance(one, Arrival)}
     gone: set[str] = set()
 
-    def take(some: Mapping[str, Arrival]) -> None:
-        apart = set_apart(gate, tools.store, tools.ruleset.identity, some, from_datetime(tools.clock()))
+    def take(some: Mapping[str, Arrival], again: Collection[str]) -> None:
+        apart = set_apart(gate, tools.store, tools.ruleset.identity, some, from_datetime(tools.clock()), again)
         outcome.quarantined += apart.kept
         gone.update(apart.messages)
 
     try:
-        take(arrived)
+        take(arrived, again)
     except Exception:  # noqa: BLE001  one that cannot be judged must not stop those beside it
         for message, one in arrived.items():
             with outcome.attempting((message,), "an event was not judged"):
-                take({message: one})
+                take({message: one}, {message})
     gone.update(outcome.retry)
     return {message: one for message, one in brought.items() if message not in gone}
 

@@ -55,8 +55,17 @@ class Apart(NamedTuple):
     kept: tuple[Quarantined, ...] = ()
 
 
-def set_apart(gate: Gate, reader: Reader, policy: IdentityPolicy, arrived: Mapping[str, Arrival], at: Millis) -> Apart:
+def set_apart(
+    gate: Gate,
+    reader: Reader,
+    policy: IdentityPolicy,
+    arrived: Mapping[str, Arrival],
+    at: Millis,
+    again: Collection[str] = frozenset(),
+) -> Apart:
     """Keep the events that must not count, by message id; the others are as they were.
+
+    Messages that come `again` may have been found part of a burst before, in the company of others.
 
     Nothing is read or written where nothing is suspicious, but for the marks of those who are named, where there are
     internal domains. Events of the erased are left alone: whoever scores drops them.
@@ -72,7 +81,7 @@ def set_apart(gate: Gate, reader: Reader, policy: IdentityPolicy, arrived: Mappi
         verdicts |= _by_marks(shown | held, named, verdicts)
     if gate.rules.burst is not None:
         left = {message: one for message, one in judged.items() if message not in verdicts and not one.imported}
-        verdicts |= _as_bursts(gate.ward, gate.rules.burst, left, named, at)
+        verdicts |= _as_bursts(gate.ward, gate.rules.burst, left, named, at, frozenset(again))
     if not verdicts:
         return Apart()
     apart = _not_yet_known(gate.ward, reader, arrived, named, verdicts, at)
@@ -118,7 +127,12 @@ def _by_marks(
 
 
 def _as_bursts(
-    ward: Ward, burst: Burst, left: Mapping[str, Arrival], named: Mapping[str, Sequence[Identity]], at: Millis
+    ward: Ward,
+    burst: Burst,
+    left: Mapping[str, Arrival],
+    named: Mapping[str, Sequence[Identity]],
+    at: Millis,
+    again: frozenset[str],
 ) -> dict[str, Reason]:
     """Return the verdicts on what one identity cannot have done in one window of time.
 
@@ -134,7 +148,8 @@ def _as_bursts(
     verdicts: dict[str, Reason] = {}
     for (identity, window), messages in together.items():
         distinct = set(messages.values())
-        if len(distinct) >= part and ward.tally(identity, window, distinct, burst.events, at) >= burst.events:
+        is_asked = len(distinct) >= part or not again.isdisjoint(messages)
+        if is_asked and ward.tally(identity, window, distinct, burst.events, at) >= burst.events:
             verdicts |= dict.fromkeys(messages, Reason.BURST)
     return verdicts
 

@@ -90,7 +90,7 @@ def _rate(tools: Tools, stored: StoredRating, *, imported: bool) -> StoredRating
         ruleset=ruleset.version,
         revision=rating.version,
     )
-    return replace(rating, pending=(change,))
+    return replace(rating, score=exact.score, pending=(change,))
 
 
 def _cause(ruleset: Ruleset, stored: StoredRating, at: Millis) -> AccountCause:
