@@ -78,8 +78,8 @@ def is_quiet(stack: Stack) -> bool:
 
 
 def logged(stack: Stack, text: str) -> bool:
-    answer = stack.clients.logs.filter_log_events(logGroupName=stack.names.log_groups["slack"])
-    return any(text in str(event["message"]) for event in answer["events"])
+    pages = stack.clients.logs.get_paginator("filter_log_events").paginate(logGroupName=stack.names.log_groups["slack"])
+    return any(text in str(event["message"]) for page in pages for event in page["events"])
 
 
 def test_an_event_of_an_sdk_becomes_one_post(stack: Stack, fake: FakeSlack) -> None:
