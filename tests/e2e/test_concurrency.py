@@ -79,7 +79,7 @@ def score_amid_redeliveries(stack: Stack, arriving: Sequence[dict[str, object]],
             if not take(records):
                 # It ran out of time amid the batch, on a machine this busy: each message comes again alone.
                 for record in records:
-                    eventually(lambda record=record: take([record]), timeout_seconds=120)  # type: ignore[misc]
+                    eventually(lambda record=record: take([record]), timeout_seconds=300)  # type: ignore[misc]
 
         def take(records: Sequence[dict[str, str]]) -> bool:
             """Hand a batch to `score`; return whether all of it was done."""
@@ -101,7 +101,7 @@ def test_twenty_workers_leave_the_pure_function_of_the_events(
     arriving = events + chance.sample(events, EVENTS // 10)
     chance.shuffle(arriving)
     score_amid_redeliveries(stack, arriving, chance)
-    eventually(lambda: queue_is_empty(stack), timeout_seconds=120)
+    eventually(lambda: queue_is_empty(stack), timeout_seconds=300)
 
     rules = parse_ruleset(stack.clients.ssm.get_parameter(Name=stack.names.ruleset_parameter)["Parameter"]["Value"])
     truth = find_truth(rules, events)
