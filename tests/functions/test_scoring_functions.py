@@ -180,6 +180,13 @@ def test_events_that_were_sent_twice_are_counted_by_their_source(
     assert counted["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service", "source"]]
 
 
+def test_an_event_of_no_source_that_was_sent_twice_is_done(account: Account) -> None:
+    records = [{**one, "body": json.dumps({"event": json.loads(one["body"])["event"]})} for one in hot_records()]
+    score = account.function("score")
+    for _ in range(2):
+        assert score.handler({"Records": records}, Context()) == {"batchItemFailures": []}
+
+
 def test_poison_is_logged_with_its_reason_and_no_content(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     poison = {"messageId": "sqs-9", "body": '{"event": {"email": "secret@acme.example"}}'}
     answer = account.function("score").handler({"Records": [poison, *hot_records()]}, Context())

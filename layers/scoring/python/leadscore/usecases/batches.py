@@ -167,14 +167,14 @@ def score_batch(
     return outcome
 
 
-def count_repeats(records: Iterable[Mapping[str, Any]], outcome: BatchOutcome) -> Counter[str]:
+def count_repeats(records: Sequence[Mapping[str, Any]], outcome: BatchOutcome) -> Counter[str]:
     """Return by source how many of the records brought an event that the log held before.
 
-    What SQS delivers again is not counted: nobody sent it twice.
+    What SQS delivers again is not counted: nobody sent it twice. A message that names no source is not counted either.
     """
-    repeats = [record for record in records if record["messageId"] in outcome.repeated]
-    fresh = [record for record in repeats if record["attributes"]["ApproximateReceiveCount"] == "1"]
-    return Counter(str(json.loads(record["body"])["source"]) for record in fresh)
+    repeated = set(outcome.repeated) - _came_before(records)
+    sources = (json.loads(one["body"]).get("source") for one in records if one["messageId"] in repeated)
+    return Counter(str(source) for source in sources if source)
 
 
 def read_message(body: str, mappings: Mappings | None = None) -> Message | None:
