@@ -14,7 +14,7 @@ fi; \
 echo "installing chromium"; $(APT_GET) update && $(APT_GET) install --yes --no-install-recommends chromium > /dev/null
 endef
 
-.PHONY: help setup check format test chromium test-fast simulate fuzz demo up down synth deploy clean
+.PHONY: help setup check format test chromium test-fast simulate fuzz learn demo up down synth deploy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ simulate: setup ## Run SEEDS (10000) runs of the fault simulation
 
 fuzz: setup ## Fuzz what takes strangers' bytes for SECONDS (60); what is found is kept in tests/fuzz/corpus
 	python -m tests.fuzz $(or $(SECONDS),60)
+
+learn: setup ## Hold what is learnt from ten drawn companies against their known truth
+	python -m tests.learning
 
 demo: setup ## A week of SDK traffic, the ranked list and the alerts (KEEP=1 leaves the stack up)
 	leadscore demo $(if $(filter-out 0,$(KEEP)),--keep)

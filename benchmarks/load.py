@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import io
 import json
 import multiprocessing
 import os
@@ -22,21 +21,18 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
-
+from benchmarks.beside import ACCOUNT, Beside, open_clients
 from infra.bundling import bundle_function, bundle_layer
-from leadscore_cli.aws import LOCAL_ACCOUNT, LOCAL_REGION, local_environment, local_session
+from leadscore_cli.aws import local_environment
 from leadscore_cli.local_stage import LocalStage
 from leadscore_cli.outputs import LocalOutputs
 from leadscore_cli.project import find_project
@@ -53,6 +49,7 @@ SINGLES, BATCHES = 25, 2
 COLD_STARTS = 15
 STORED_SECONDS = 1200
 OURS, BARE = "ingest", "bare"
+BARE_NAME = "load-bare"
 
 
 class Door(NamedTuple):
@@ -232,52 +229,13 @@ def _is_empty(sqs: Any, url: str) -> bool:
 
 def deploy_bare(clients: dict[str, Any], endpoint: str) -> tuple[Door, str]:
     """Create the bare function with a queue, a role and a REST API of its own; return its door and its queue."""
-    queue = clients["sqs"].create_queue(QueueName="load-bare")["QueueUrl"]
-    account = f"{LOCAL_REGION}:{LOCAL_ACCOUNT}"
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    role = clients["iam"].create_role(RoleName="load-bare", AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
-    allowed: list[dict[str, Any]] = [
-        {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": f"arn:aws:sqs:{account}:load-bare"},
-        {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": "*"},
-    ]
-    clients["iam"].put_role_policy(RoleName="load-bare", PolicyName="bare", PolicyDocument=_policy(*allowed))
-    function = clients["lambda"].create_function(
-        FunctionName="load-bare",
-        Runtime="python3.13",
-        Handler="handler.handler",
-        Role=role,
-        Code={"ZipFile": _zipped(ROOT / "benchmarks" / "bare" / "handler.py")},
-        MemorySize=512,
-        Timeout=10,
-        Environment={"Variables": {"QUEUE_URL": queue}},
-    )["FunctionArn"]
-    api = clients["apigateway"].create_rest_api(name="load-bare", binaryMediaTypes=["*/*"])["id"]
-    root = clients["apigateway"].get_resources(restApiId=api)["items"][0]["id"]
-    for path in ("page", "batch"):
-        resource = clients["apigateway"].create_resource(restApiId=api, parentId=root, pathPart=path)["id"]
-        target = {"restApiId": api, "resourceId": resource, "httpMethod": "POST"}
-        clients["apigateway"].put_method(**target, authorizationType="NONE")
-        uri = f"arn:aws:apigateway:{LOCAL_REGION}:lambda:path/2015-03-31/functions/{function}/invocations"
-        clients["apigateway"].put_integration(**target, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
-    clients["apigateway"].create_deployment(restApiId=api, stageName="v1")
-    clients["lambda"].add_permission(
-        FunctionName="load-bare",
-        StatementId="api",
-        Action="lambda:InvokeFunction",
-        Principal="apigateway.amazonaws.com",
+    queue = clients["sqs"].create_queue(QueueName=BARE_NAME)["QueueUrl"]
+    beside = Beside(clients, endpoint, BARE_NAME, ROOT / "benchmarks" / "bare" / "handler.py")
+    role = beside.make_role(
+        {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": f"arn:aws:sqs:{ACCOUNT}:{BARE_NAME}"}
     )
-    return Door(BARE, f"{endpoint}/_aws/execute-api/{api}/v1", "none"), queue
-
-
-def _policy(*statements: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
-
-
-def _zipped(path: Path) -> bytes:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        packed.write(path, path.name)
-    return archive.getvalue()
+    function = beside.make_function(BARE_NAME, "handler", role, {"QUEUE_URL": queue})
+    return Door(BARE, beside.make_api(function, ["page", "batch"]), "none"), queue
 
 
 # The call is timed inside as well: what is left is the interpreter and the import.
@@ -377,20 +335,14 @@ def main() -> None:
         stage = LocalStage(find_project(), Path(folder) / "state", print, outlives_this_process=False)
         stack = stage.up()
         opened.callback(stage.down)
-        clients = {
-            name: opened.enter_context(closing(_client(local_session(), name, stack.endpoint_url)))
-            for name in ("apigateway", "dynamodb", "iam", "lambda", "sqs")
-        }
+        services = ("apigateway", "dynamodb", "iam", "lambda", "sqs")
+        clients = open_clients(opened, stack.endpoint_url, services)
         bare, queue = deploy_bare(clients, stack.endpoint_url)
         api = f"{stack.endpoint_url}/_aws/execute-api/{stack.deployment.api_id}/v1"
         with score_resting(stack, clients["lambda"]):
             accepted = measure_throughput([Door(OURS, api, stack.write_key), bare], chosen.rounds)
             measure_cold_starts(stack, queue, clients["lambda"], chosen.cold_starts)
         print_stored(stack, clients, accepted)
-
-
-def _client(session: boto3.Session, name: Any, endpoint: str) -> Any:
-    return session.client(name, endpoint_url=endpoint, config=Config(proxies={}))
 
 
 if __name__ == "__main__":

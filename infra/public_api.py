@@ -1,4 +1,4 @@
-"""The way in for SDKs, the way out for readers and for those to be forgotten: one REST API whose stage is `v1`.
+"""The way in for SDKs and for verdicts, the way out for readers and for those to be forgotten: one REST API, `v1`.
 
 The stage's name makes the SDKs' own `/v1/...` right on the API's root host; a second stage is there for the one path
 that SDKs have beside it, `/beacon/v1/batch`. What machines read by IAM, people who are signed in read under `/people`:
@@ -46,6 +46,8 @@ _SENDING, _LOADING = ("POST",), ("GET", "HEAD")
 READING_PATHS = ("leads", "leads/{id}", "leads/{id}/export", "accounts", "accounts/{id}", "tiers", "ruleset")
 OPEN_PATHS = ("health", "openapi.json")
 ERASING_PATH = "leads/{id}"
+# What people say of an alert: by its link, or signed.
+FEEDBACK_PATH = "alerts/{id}/verdict"
 PEOPLE_PATH = "people"
 _ALLOWED_HEADERS = (
     "authorization,content-type,anonymousid,sentat,x-retry-count,x-write-key,rsa-recovered,rsa-retry-attempt,"
@@ -120,6 +122,7 @@ class PublicApi(Construct):
         ingest: lambda_.IFunction,
         reader: lambda_.IFunction,
         eraser: lambda_.IFunction,
+        feedback: lambda_.IFunction,
         alarm_action: cloudwatch.IAlarmAction,
         people: cognito.IUserPool | None = None,
         metered: bool = False,
@@ -130,6 +133,7 @@ class PublicApi(Construct):
         self._keep_execution_log("ExecutionLog", self.rest_api.deployment_stage, API_STAGE, stage)
         self._add_ingest_routes(ingest)
         self._add_reading_routes(reader, eraser, metered=metered)
+        self._add_feedback_routes(feedback, metered=metered)
         if people is not None:
             self._add_routes_for_people(reader, people, metered=metered)
         for error in GATEWAY_ERRORS:
@@ -227,6 +231,13 @@ class PublicApi(Construct):
         erasing = apigateway.LambdaIntegration(eraser, scope_permission_to_method=False)
         _add_signed_method(self.rest_api.root.resource_for_path(ERASING_PATH), "DELETE", erasing, metered=metered)
 
+    def _add_feedback_routes(self, feedback: lambda_.IFunction, *, metered: bool) -> None:
+        integration = apigateway.LambdaIntegration(feedback, scope_permission_to_method=False)
+        resource = self.rest_api.root.resource_for_path(FEEDBACK_PATH)
+        _add_signed_method(resource, "PUT", integration, metered=metered)
+        for verb in ("GET", "POST"):
+            _add_open_method(resource, verb, integration, _WHY_LINKS_ARE_OPEN)
+
     def _add_routes_for_people(self, reader: lambda_.IFunction, people: cognito.IUserPool, *, metered: bool) -> None:
         authorizer = apigateway.CognitoUserPoolsAuthorizer(self, "SignedIn", cognito_user_pools=[people])
         reading = apigateway.LambdaIntegration(reader, scope_permission_to_method=False)
@@ -292,6 +303,10 @@ _WHY_SENDING_IS_OPEN = (
     "function compares its hash and answers 401. What SDKs load before they send is the same for everybody."
 )
 _WHY_THE_REST_IS_OPEN = "There is nothing here: the ingest function answers 404 or 405 to everybody."
+_WHY_LINKS_ARE_OPEN = (
+    "People open it from an e-mail or from Slack: the link carries the alert's own random token, which the feedback "
+    "function compares, answering 404 without it."
+)
 _WHY_THIS_IS_OPEN = "It tells nothing of any lead: whether the service works, and what its API is."
 
 

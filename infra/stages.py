@@ -31,6 +31,7 @@ class Stage:
     ones wait behind them. Where the stage `takes_web_acl`, `takes_chat` or `feeds_crms`, the context may ask for one.
     An alert that Slack did not take comes again after `slack_retry_seconds`, then four times as late each time; only
     where the stage `posts_to_itself` may a webhook be plain HTTP, to the machine that the function runs on.
+    A digest is of what happened up to `digest_settling_seconds` before it: what is newer may not be found yet.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Stage:
     notify_timeout: int
     slack_timeout: int
     slack_retry_seconds: int
+    digest_settling_seconds: int
     visibility_factor: int
     batch_size: int
     batch_window: int
@@ -84,6 +86,7 @@ _STAGES = {
             notify_timeout=6,
             slack_timeout=10,
             slack_retry_seconds=1,
+            digest_settling_seconds=0,
             visibility_factor=1,
             batch_size=10,
             batch_window=0,
@@ -116,6 +119,7 @@ _STAGES = {
             notify_timeout=30,
             slack_timeout=30,
             slack_retry_seconds=15,
+            digest_settling_seconds=300,
             visibility_factor=6,
             batch_size=100,
             batch_window=1,
@@ -148,6 +152,7 @@ _STAGES = {
             notify_timeout=30,
             slack_timeout=30,
             slack_retry_seconds=15,
+            digest_settling_seconds=300,
             visibility_factor=6,
             batch_size=100,
             batch_window=1,

@@ -29,6 +29,8 @@ from infra.queues import WorkQueue
 from infra.stages import Stage
 
 RANKING_INDEX, DUE_INDEX, PEOPLE_INDEX, JOURNAL_INDEX = "ranking", "due", "people", "journal"
+# The owner with whom the digest for everybody is published.
+DIGEST_FOR_ALL = "*"
 # What notify puts on the bus itself must not come back as an event.
 OWN_SOURCE_PREFIX = "leadscore"
 
@@ -52,6 +54,7 @@ class StatefulStack(Stack):
         partner_buses: tuple[str, ...],
         alert_email: str | None,
         ops_email: str | None,
+        digest_email: str | None = None,
         alert_routes: tuple[AlertRoute, ...] = (),
         with_chat: bool = False,
         with_people: bool = False,
@@ -76,7 +79,7 @@ class StatefulStack(Stack):
         self.alarm_action = actions.SnsAction(self.ops_topic)
         self.alerts_topic = self._topic("Alerts", alert_email)
         cast(sns.CfnTopic, self.alerts_topic.node.default_child).kms_master_key_id = AWS_SNS_KEY
-        self._alarm_on_undelivered_alerts()
+        self._alarm_on_undelivered("Alerts", self.alerts_topic, "an alert")
         self.delivery = AlertDelivery(
             self,
             "Delivery",
@@ -86,6 +89,18 @@ class StatefulStack(Stack):
             with_chat=with_chat,
             alarm_action=self.alarm_action,
         )
+
+        self.digests_topic = self._topic("Digests", None)
+        # A digest names leads, as an alert does.
+        cast(sns.CfnTopic, self.digests_topic.node.default_child).kms_master_key_id = AWS_SNS_KEY
+        self._alarm_on_undelivered("Digests", self.digests_topic, "a digest")
+        if digest_email:
+            self.digests_topic.add_subscription(
+                subscriptions.EmailSubscription(
+                    digest_email,
+                    filter_policy={"owner": sns.SubscriptionFilter.string_filter(allowlist=[DIGEST_FOR_ALL])},
+                )
+            )
 
         self.table = _table(self, stage)
         # The two things here that people look for by name in the console; nothing else is named by hand.
@@ -144,7 +159,7 @@ class StatefulStack(Stack):
         self._feed_events_from_bus()
         self._feed_events_from_partners(partner_buses)
         parameters = (self.ruleset, self.mappings, self.quarantine, self.write_keys)
-        for kept in (self.ops_topic, self.alerts_topic, *parameters, self.bus):
+        for kept in (self.ops_topic, self.alerts_topic, self.digests_topic, *parameters, self.bus):
             kept.apply_removal_policy(removal_policy(stage))
         self._add_outputs()
 
@@ -154,13 +169,13 @@ class StatefulStack(Stack):
             topic.add_subscription(subscriptions.EmailSubscription(email))
         return topic
 
-    def _alarm_on_undelivered_alerts(self) -> None:
+    def _alarm_on_undelivered(self, name: str, topic: sns.Topic, message: str) -> None:
         alarm_above(
             self,
-            "AlertsUndelivered",
-            metric=self.alerts_topic.metric_number_of_notifications_failed(),
+            f"{name}Undelivered",
+            metric=topic.metric_number_of_notifications_failed(),
             threshold=0,
-            meaning="a subscription of the alerts topic refused an alert",
+            meaning=f"a subscription of the {name.lower()} topic refused {message}",
             action=self.alarm_action,
         )
 
@@ -203,6 +218,7 @@ class StatefulStack(Stack):
             "ChangesDlqUrl": self.changes.dead_letters.queue_url,
             "BusName": self.bus.event_bus_name,
             "AlertsTopicArn": self.alerts_topic.topic_arn,
+            "DigestsTopicArn": self.digests_topic.topic_arn,
             "OpsTopicArn": self.ops_topic.topic_arn,
         }
         if self.delivery.slack_queues:

@@ -19,10 +19,10 @@ from infra.acknowledging import acknowledge
 from infra.alert_delivery import construct_name
 from infra.functions import LeadscoreFunction, SharedLayer
 from infra.importing import IMPORT_MARGIN, ImportMachine, bucket_arn
-from infra.public_api import PublicApi
+from infra.public_api import API_STAGE, PublicApi
 from infra.rebuild import REBUILD_MARGIN, RebuildMachine
 from infra.stages import Stage
-from infra.stateful import DUE_INDEX, OWN_SOURCE_PREFIX, PEOPLE_INDEX, RANKING_INDEX, StatefulStack
+from infra.stateful import DUE_INDEX, JOURNAL_INDEX, OWN_SOURCE_PREFIX, PEOPLE_INDEX, RANKING_INDEX, StatefulStack
 
 # SDKs give up after 10 to 15 seconds, so an answer after that helps nobody.
 _INGEST_TIMEOUT = 10
@@ -30,8 +30,11 @@ _API_TIMEOUT = 15
 # The longest that a REST API waits.
 _ERASE_TIMEOUT = 29
 _COOL_TIMEOUT = 60
-# What `cool` puts on the bus where more is due than one run takes.
-COOLING_CONTINUES = "CoolingContinues"
+_DIGEST_TIMEOUT = 300
+# Room for 2,000 leads to be looked at, and for 1,000 of them to be announced by some ten requests each.
+_NURTURE_TIMEOUT = 300
+# What `cool` and `nurture` put on the bus where there is more than one run takes.
+COOLING_CONTINUES, NURTURING_CONTINUES = "CoolingContinues", "NurturingContinues"
 
 
 class StatelessStack(Stack):
@@ -47,6 +50,8 @@ class StatelessStack(Stack):
         metered: bool = False,
         import_bucket: str | None = None,
         lead_page: str | None = None,
+        feedback_url: str | None = None,
+        digest_from: str | None = None,
     ) -> None:
         super().__init__(scope, f"leadscore-{stage.name}-stateless", description="Leadscore: functions and REST API")
         self._root = root
@@ -56,17 +61,18 @@ class StatelessStack(Stack):
         self._layer = SharedLayer(self, "Layer", root=root)
         self.ingest = self._ingest()
         self.score = self._score()
-        self.notify = self._notify()
         self.api = self._api()
         self.erase = self._erase()
+        self.feedback = self._feedback()
         self.cool = self._cool()
+        self.digest = self._digest(digest_from)
+        self.nurture = self._nurture()
         self.rebuild = self._rebuild()
         self.rebuild_machine = RebuildMachine(
             self, "RebuildMachine", stage=stage, worker=self.rebuild, alarm_action=state.alarm_action
         )
         self.slack = self._slack() if state.delivery.slack_queues else None
         self.score.consume(state.events.queue.queue_arn, stage)
-        self.notify.consume(state.changes.queue.queue_arn, stage, fifo=True)
         self.public_api = PublicApi(
             self,
             "PublicApi",
@@ -74,10 +80,13 @@ class StatelessStack(Stack):
             ingest=self.ingest.function,
             reader=self.api.function,
             eraser=self.erase.function,
+            feedback=self.feedback.function,
             alarm_action=state.alarm_action,
             people=state.people.pool if state.people is not None else None,
             metered=metered,
         )
+        self.notify = self._notify(feedback_url or self._api_url())
+        self.notify.consume(state.changes.queue.queue_arn, stage, fifo=True)
         self._add_outputs()
         if import_bucket is not None:
             self._import_from(import_bucket)
@@ -135,7 +144,12 @@ class StatelessStack(Stack):
             ],
         )
 
-    def _notify(self) -> LeadscoreFunction:
+    def _api_url(self) -> str:
+        """Where the API is, told without its stage: that one waits for every function behind it."""
+        api_id = self.public_api.rest_api.rest_api_id
+        return f"https://{api_id}.execute-api.{self.region}.{self.url_suffix}/{API_STAGE}"
+
+    def _notify(self, feedback_url: str) -> LeadscoreFunction:
         state, stage = self._state, self._stage
         return self._function(
             "Notify",
@@ -152,6 +166,7 @@ class StatelessStack(Stack):
                 "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "RANK_SHARDS": str(stage.rank_shards),
                 "STAGE": stage.name,
+                "FEEDBACK_URL": feedback_url,
                 **({"LEAD_PAGE": self._lead_page} if self._lead_page else {}),
             },
             statements=[
@@ -163,6 +178,8 @@ class StatelessStack(Stack):
                     "dynamodb:UpdateItem",
                     on=state.table.table_arn,
                 ),
+                # Who makes an account hot, when people are told of it.
+                _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{PEOPLE_INDEX}"),
                 _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
                 # Releases of desks come back to the queue that it works for, one after another.
                 _allow("sqs:SendMessage", on=state.changes.queue.queue_arn),
@@ -278,6 +295,26 @@ class StatelessStack(Stack):
             ],
         )
 
+    def _feedback(self) -> LeadscoreFunction:
+        state, stage = self._state, self._stage
+        return self._function(
+            "Feedback",
+            memory_mb=512,
+            timeout=_API_TIMEOUT,
+            environment={
+                "TABLE_NAME": state.table.table_name,
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+                "RANK_SHARDS": str(stage.rank_shards),
+            },
+            statements=[
+                # It answers links, which anybody may call: it writes alerts and desks, and reads one item at a time.
+                _allow_in(("ALERT#*", "DESK#*", "ID#*"), "dynamodb:GetItem", on=state.table.table_arn),
+                _allow_in(("ID#*",), "dynamodb:BatchGetItem", on=state.table.table_arn),
+                _allow_in(("ALERT#*",), "dynamodb:UpdateItem", on=state.table.table_arn),
+                _allow_in(("DESK#*",), "dynamodb:PutItem", on=state.table.table_arn),
+            ],
+        )
+
     def _cool(self) -> LeadscoreFunction:
         state, stage = self._state, self._stage
         cool = self._function(
@@ -312,6 +349,98 @@ class StatelessStack(Stack):
             # A run that fails is made good by the next one: retrying it would only do the same twice.
             rule.add_target(targets.LambdaFunction(cool.function, retry_attempts=0))
         return cool
+
+    def _nurture(self) -> LeadscoreFunction:
+        state, stage = self._state, self._stage
+        nurture = self._function(
+            "Nurture",
+            memory_mb=512,
+            timeout=_NURTURE_TIMEOUT,
+            environment={
+                "TABLE_NAME": state.table.table_name,
+                "EVENTS_QUEUE_URL": state.events.queue.queue_url,
+                "BUS_NAME": state.bus.event_bus_name,
+                "RULESET_PARAMETER": state.ruleset.parameter_name,
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+                "RANK_SHARDS": str(stage.rank_shards),
+            },
+            statements=[
+                _allow("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", on=state.table.table_arn),
+                _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{RANKING_INDEX}"),
+                # In one transaction a mark of the lead, made while it is as it was judged, and the count of the day.
+                _allow_in(
+                    ("ID#*", "NURTURE#*"),
+                    "dynamodb:ConditionCheckItem",
+                    "dynamodb:PutItem",
+                    "dynamodb:UpdateItem",
+                    on=state.table.table_arn,
+                ),
+                _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
+                _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
+                _allow("events:PutEvents", on=state.bus.event_bus_arn),
+            ],
+        )
+        rules = (
+            # Before work begins in Europe, by UTC: the day of the budget is one of UTC, too.
+            events.Rule(self, "NurtureSchedule", schedule=events.Schedule.cron(hour="6", minute="0")),
+            events.Rule(
+                self,
+                "NurtureContinues",
+                event_bus=state.bus,
+                event_pattern=events.EventPattern(source=[OWN_SOURCE_PREFIX], detail_type=[NURTURING_CONTINUES]),
+            ),
+        )
+        for rule in rules:
+            # Lambda itself tries a run that fails twice more, and what is left then is for the next day's.
+            rule.add_target(targets.LambdaFunction(nurture.function, retry_attempts=0))
+        return nurture
+
+    def _digest(self, sender: str | None) -> LeadscoreFunction:
+        state, stage = self._state, self._stage
+        digest = self._function(
+            "Digest",
+            memory_mb=512,
+            timeout=_DIGEST_TIMEOUT,
+            environment={
+                "TABLE_NAME": state.table.table_name,
+                "DIGESTS_TOPIC_ARN": state.digests_topic.topic_arn,
+                **({"DIGEST_FROM": sender} if sender else {}),
+                "RULESET_PARAMETER": state.ruleset.parameter_name,
+                "RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+                "RANK_SHARDS": str(stage.rank_shards),
+                "SETTLING_SECONDS": str(stage.digest_settling_seconds),
+                "STAGE": stage.name,
+                **({"LEAD_PAGE": self._lead_page} if self._lead_page else {}),
+            },
+            statements=[
+                _allow("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", on=state.table.table_arn),
+                _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{JOURNAL_INDEX}"),
+                _allow_in(("DIGEST",), "dynamodb:PutItem", on=state.table.table_arn),
+                _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
+                _allow("sns:Publish", on=state.digests_topic.topic_arn),
+                *([self._allow_mail(sender)] if sender else []),
+            ],
+        )
+        # At the quarters of the hour, on which digests of all time zones fall.
+        schedule = events.Rule(self, "DigestSchedule", schedule=events.Schedule.cron(minute="0/15"))
+        # A run that fails is made good by the next one, for as long as the digest is due.
+        schedule.add_target(targets.LambdaFunction(digest.function, retry_attempts=0))
+        return digest
+
+    def _allow_mail(self, sender: str) -> iam.PolicyStatement:
+        """Allow mail from that sender to its own domain; SES asks for the address or the domain, whichever is known."""
+        domain = sender.rpartition("@")[2]
+        return iam.PolicyStatement(
+            actions=["ses:SendEmail"],
+            resources=[
+                self.format_arn(service="ses", resource="identity", resource_name=name) for name in (sender, domain)
+            ],
+            conditions={
+                "StringEquals": {"ses:FromAddress": sender},
+                "ForAllValues:StringLike": {"ses:Recipients": f"*@{domain}"},
+            },
+        )
 
     def _rebuild(self) -> LeadscoreFunction:
         state, stage = self._state, self._stage
@@ -420,7 +549,10 @@ class StatelessStack(Stack):
             "Notify": self.notify,
             "Api": self.api,
             "Erase": self.erase,
+            "Feedback": self.feedback,
             "Cool": self.cool,
+            "Digest": self.digest,
+            "Nurture": self.nurture,
             "Rebuild": self.rebuild,
         }.items():
             self._name(name, built)
@@ -432,3 +564,12 @@ class StatelessStack(Stack):
 
 def _allow(*actions: str, on: str) -> iam.PolicyStatement:
     return iam.PolicyStatement(actions=list(actions), resources=[on])
+
+
+def _allow_in(partitions: Sequence[str], *actions: str, on: str) -> iam.PolicyStatement:
+    """Allow what touches items of partitions that are named so, and of no others."""
+    return iam.PolicyStatement(
+        actions=list(actions),
+        resources=[on],
+        conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(partitions)}},
+    )

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from heapq import merge
 from itertools import islice
 from typing import Annotated, Any
 
@@ -20,18 +21,25 @@ from rich.text import Text
 
 from leadscore.adapters.clock import utc_now
 from leadscore.adapters.desks import DynamoDesks
+from leadscore.core.changes import Change
 from leadscore.core.instants import format_instant, from_datetime, parse_duration
-from leadscore.usecases.alert_records import OUTCOMES, ChangeRecord
+from leadscore.usecases.alert_records import OUTCOMES, AccountChangeRecord, ChangeRecord
+from leadscore_cli.alert_feedback import report, verdict
 from leadscore_cli.failures import CommandError
 from leadscore_cli.local_stage import LOCAL_STAGE
 from leadscore_cli.options import AllJsonOption, StageOption
 from leadscore_cli.target import target_of_project
 from leadscore_cli.terminal import CommandGroup, out
 
-app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Show what became of alerts.")
+app = typer.Typer(
+    cls=CommandGroup, no_args_is_help=True, help="Show what became of alerts, and say what they were worth."
+)
+app.command()(verdict)
+app.command()(report)
 _CONNECTIONS = 10
 # Nothing here writes a desk, so it need not be known over how many partitions those are spread.
 _NO_SHARDS = 1
+type Record = ChangeRecord | AccountChangeRecord
 _HEADINGS = ("When", "Lead", "Change", "Score", "Outcome", "Reason")
 
 
@@ -49,7 +57,9 @@ def list_alerts(
         raise CommandError(f"--outcome {outcome!r}: one of {', '.join(OUTCOMES)}")
     first = _instant_before(since)
     with _desks(stage) as desks:
-        wanted = (one for one in desks.walk_changes(first) if _is_wanted(one, outcome, lead))
+        walks: list[Iterator[Record]] = [desks.walk_changes(first), desks.walk_account_changes(first)]
+        newest_first = merge(*walks, key=_instant_of, reverse=True)
+        wanted = (one for one in newest_first if _is_wanted(one, outcome, lead))
         found = list(islice(wanted, limit))
     if as_json:
         out.print_json(json.dumps([_described(one) for one in found]))
@@ -59,8 +69,12 @@ def list_alerts(
     out.print(Text(", ".join(f"{counts[name]} {name}" for name in OUTCOMES if counts[name])))
 
 
-def _is_wanted(record: ChangeRecord, outcome: str | None, lead: str | None) -> bool:
-    if lead is not None and record.change.person["id"] != lead:
+def _instant_of(record: Record) -> str:
+    return record.change.at
+
+
+def _is_wanted(record: Record, outcome: str | None, lead: str | None) -> bool:
+    if lead is not None and (isinstance(record, AccountChangeRecord) or record.change.person["id"] != lead):
         return False
     return record.outcome in OUTCOMES if outcome is None else record.outcome == outcome
 
@@ -83,15 +97,16 @@ def _instant_before(since: str) -> str:
         raise CommandError(f"--since {since!r}: {problem}") from problem
 
 
-def _described(record: ChangeRecord) -> dict[str, Any]:
+def _described(record: Record) -> dict[str, Any]:
     change = record.change
+    lead = change if isinstance(change, Change) else None
     return {
         "id": change.id,
         "at": change.at,
-        "lead": change.person["id"],
-        "kind": change.kind,
+        "lead": None if lead is None else lead.person["id"],
+        "kind": "account" if lead is None else lead.kind,
         "cause": change.cause,
-        "event": change.event,
+        "event": None if lead is None else lead.event,
         "tier": change.tier,
         "previous_tier": change.previous_tier,
         "score": change.score,
@@ -102,13 +117,15 @@ def _described(record: ChangeRecord) -> dict[str, Any]:
     }
 
 
-def _table(found: Sequence[ChangeRecord]) -> Table:
+def _table(found: Sequence[Record]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in _HEADINGS:
         table.add_column(heading, overflow="fold")
     for one in found:
         change = one.change
-        step = change.event or f"{change.previous_tier} to {change.tier}"
-        told = (change.at, change.person["id"], step, f"{change.score:.1f}", one.outcome, one.reason)
+        who, step = f"account {change.account}", f"{change.previous_tier} to {change.tier}"
+        if isinstance(change, Change):
+            who, step = change.person["id"], change.event or step
+        told = (change.at, who, step, f"{change.score:.1f}", one.outcome, one.reason)
         table.add_row(*map(escape, told))
     return table

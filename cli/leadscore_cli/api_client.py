@@ -146,6 +146,18 @@ class ErasureReceipt(TypedDict):
     memberships: int
 
 
+class VerdictAnswer(TypedDict):
+    """A verdict as it was written down; `leads` are named as alerts name them, `until` is set for a snooze alone."""
+
+    alert: str
+    leads: list[str]
+    verdict: str
+    reason: str
+    by: str
+    at: str
+    until: str | None
+
+
 class RejectedEvent(TypedDict):
     """An event of a batch that was not accepted, by its place in the batch."""
 
@@ -247,6 +259,12 @@ class ApiClient:
         """Erase one lead by any of its ids; needs credentials that may invoke DELETE /v1/leads/{id}."""
         return cast(ErasureReceipt, self._answer(self._signed("DELETE", f"/leads/{quote(lead_id, safe='')}", {})))
 
+    def judge(self, alert_id: str, said: Mapping[str, str]) -> VerdictAnswer:
+        """Say what an alert was worth; needs credentials that may invoke PUT /v1/alerts/{id}/verdict."""
+        body = json.dumps(said).encode()
+        request = self._signed("PUT", f"/alerts/{quote(alert_id, safe='')}/verdict", {}, body)
+        return cast(VerdictAnswer, self._answer(request))
+
     def send(self, write_key: str, batch: Sequence[Mapping[str, object]]) -> BatchAnswer:
         """Post a batch of events; ApiError when the batch as a whole is refused."""
         credentials = base64.b64encode(f"{write_key}:".encode()).decode()
@@ -258,11 +276,13 @@ class ApiClient:
     def _get(self, path: str, query: Mapping[str, str]) -> Json:
         return self._answer(self._signed("GET", path, query))
 
-    def _signed(self, verb: str, path: str, query: Mapping[str, str]) -> AWSRequest:
+    def _signed(self, verb: str, path: str, query: Mapping[str, str], body: bytes | None = None) -> AWSRequest:
         headers = {"x-api-key": self._api_key} if self._api_key else {}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         # botocore would send a space as a plus sign, and sign it as the %20 that Signature Version 4 asks for.
         asked = urlencode(query, quote_via=quote)
-        request = AWSRequest(verb, f"{self._base}{path}{'?' if asked else ''}{asked}", headers=headers)
+        request = AWSRequest(verb, f"{self._base}{path}{'?' if asked else ''}{asked}", headers=headers, data=body)
         if self._credentials is None:
             raise CommandError("this needs AWS credentials, and none were found")
         SigV4Auth(self._credentials, "execute-api", self._region).add_auth(request)

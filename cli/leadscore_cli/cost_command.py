@@ -39,6 +39,10 @@ def cost(
     ] = _USUAL.retention_days,
     leads: Annotated[int | None, typer.Option(min=0, help="Leads in all; default: by new leads and retention.")] = None,
     alerts: Annotated[int, typer.Option(min=0, help="Alerts a month.")] = int(_USUAL.alerts),
+    nurtured: Annotated[int, typer.Option(min=0, help="Leads a month that are announced for nurturing.")] = int(
+        _USUAL.nurtured
+    ),
+    digests: Annotated[int, typer.Option(min=0, help="Digests on a day, that for all included.")] = _USUAL.digests,
     slack_routes: Annotated[int, typer.Option(min=0, help="Slack routes that get them.")] = _USUAL.slack_routes,
     list_reads: Annotated[int, typer.Option(min=0, help="Pages of the list a month.")] = int(_USUAL.list_reads),
     rebuilds: Annotated[int, typer.Option(min=0, help="Rebuilds of all leads a month.")] = int(_USUAL.rebuilds),
@@ -62,6 +66,8 @@ def cost(
         retention_days=retention_days,
         leads=leads,
         alerts=alerts,
+        nurtured=nurtured,
+        digests=digests,
         slack_routes=slack_routes,
         list_reads=list_reads,
         rebuilds=rebuilds,

@@ -30,7 +30,12 @@ WRITE_UNITS: Final[Mapping[str, float]] = {
     "tier change by time": 5,
     "announcement": 4,
     "alert": 9,
+    # By the link in the alert, a snooze as the dearest of them.
+    "verdict": 2,
     "post to Slack": 2,
+    "nurtured lead": 9,
+    "digest": 1,
+    "change in a digest": 0,
     "rebuilt lead": 5,
     # On top of what the event of a lead that joins an account, or is of one, costs anyway.
     "joins an account": 5,
@@ -48,7 +53,13 @@ READ_UNITS: Final[Mapping[str, float]] = {
     "tier change by time": 2,
     "announcement": 1,
     "alert": 12,
+    "verdict": 4,
     "post to Slack": 0,
+    # With those of the twenty that were looked at to find it, and of its log.
+    "nurtured lead": 35,
+    "digest": 0,
+    # Its place in the index, its record, and its lead with the account's traits, as if no lead changed twice.
+    "change in a digest": 4,
     "rebuilt lead": 2,
     "joins an account": 1,
     "matches, of an account": 1,
@@ -80,7 +91,10 @@ class Assumptions:
     notify: Function = Function(memory=0.5, call=0.1)
     slack: Function = Function(memory=0.25, call=0.6)
     api: Function = Function(memory=0.5, call=0.5)
+    feedback: Function = Function(memory=0.5, call=0.3)
     cool: Function = Function(memory=0.25, call=0.1)
+    digest: Function = Function(memory=0.5, call=0.1, event=0.03)
+    nurture: Function = Function(memory=0.5, call=1.0, event=0.3)
     rebuild: Function = Function(memory=1.0, call=0.0, event=0.02)
     event_keys: int = 120
     storage_overhead: int = 100
@@ -90,6 +104,10 @@ class Assumptions:
     # Lambda long-polls each of two queues from five pollers, 20 s at a time, also where nothing comes.
     idle_polls: int = 2 * 5 * 3 * 43_800
     runs_of_cool: int = 43_800
+    runs_of_nurture: int = 30
+    runs_of_digest: int = 2_920
+    days_of_digests: int = 22
+    metrics_of_digests: int = 2
     # Of each Slack route's queue, as above, and its alarms; of the function behind all of them.
     idle_polls_of_a_route: int = 5 * 3 * 43_800
     alarms_of_a_route: int = 2
@@ -97,7 +115,7 @@ class Assumptions:
     metrics_of_slack: int = 3
     # As if every hour of the month brought each of them: CloudWatch bills a metric by the hours in which it was sent.
     metrics: int = 11
-    alarms: int = 14
+    alarms: int = 18
     key_uses_of_an_alert: int = 2
     transitions_of_a_rebuild: int = 300
     parameter_reads: int = 3 * 43_800
@@ -133,6 +151,9 @@ class Workload:
     retention_days: int = 400
     leads: float | None = None
     alerts: float = 300
+    verdicts: float = 0.5  # of the alerts
+    nurtured: float = 0
+    digests: int = 0  # on a day, that for all included
     slack_routes: int = 0
     list_reads: float = 10_000
     lead_reads: float = 10_000
@@ -237,8 +258,12 @@ def count_units(load: Workload) -> dict[str, float]:
     batches = messages / load.events_per_batch
     api_calls = load.list_reads + load.lead_reads
     posts = load.alerts * load.slack_routes
-    calls = requests + batches + changes + api_calls + ASSUMED.runs_of_cool + posts
-    logs = calls * ASSUMED.log_of_a_call + (requests + api_calls) * ASSUMED.log_of_a_request
+    # Whoever follows a link asks for the page, and then says it.
+    said = 2 * load.alerts * load.verdicts
+    calls = requests + batches + changes + api_calls + ASSUMED.runs_of_cool + ASSUMED.runs_of_nurture + posts + said
+    calls += ASSUMED.runs_of_digest
+    digests = load.digests * ASSUMED.days_of_digests
+    logs = calls * ASSUMED.log_of_a_call + (requests + api_calls + said) * ASSUMED.log_of_a_request
     return {
         **_count_table(load),
         "lambda_calls": calls,
@@ -246,18 +271,24 @@ def count_units(load: Workload) -> dict[str, float]:
         + ASSUMED.score.gb_seconds(batches, messages)
         + ASSUMED.notify.gb_seconds(changes)
         + ASSUMED.api.gb_seconds(api_calls)
+        + ASSUMED.feedback.gb_seconds(said)
         + ASSUMED.slack.gb_seconds(posts)
         + ASSUMED.cool.gb_seconds(ASSUMED.runs_of_cool)
+        + ASSUMED.digest.gb_seconds(ASSUMED.runs_of_digest, changes if load.digests else 0)
+        + ASSUMED.nurture.gb_seconds(ASSUMED.runs_of_nurture, load.nurtured)
         + ASSUMED.rebuild.gb_seconds(0, load.rebuilds * load.stored_leads),
-        "api_requests": requests + api_calls,
+        "api_requests": requests + api_calls + said,
         "sqs_requests": _count_queue_requests(load, requests=requests, batches=batches, changes=changes),
-        "bus_events": load.events * load.over_bus * ceil(load.event_bytes / _CHUNK) + changes,
+        "bus_events": load.events * load.over_bus * ceil(load.event_bytes / _CHUNK) + changes + load.nurtured,
         # For Slack there is a second topic.
-        "sns_publishes": load.alerts * (2 if load.slack_routes else 1),
-        "sns_emails": load.alerts,
-        "kms_requests": load.alerts * ASSUMED.key_uses_of_an_alert,
+        "sns_publishes": load.alerts * (2 if load.slack_routes else 1) + digests,
+        # Of the digests that for all; owners' own by SES are not counted.
+        "sns_emails": load.alerts + (ASSUMED.days_of_digests if load.digests else 0),
+        "kms_requests": (load.alerts + digests) * ASSUMED.key_uses_of_an_alert,
         "log_ingestion": logs / _GB,
-        "metrics": ASSUMED.metrics + (ASSUMED.metrics_of_slack if load.slack_routes else 0),
+        "metrics": ASSUMED.metrics
+        + (ASSUMED.metrics_of_slack if load.slack_routes else 0)
+        + (ASSUMED.metrics_of_digests if load.digests else 0),
         "alarms": count_alarms(load),
         "transitions": load.rebuilds * ASSUMED.transitions_of_a_rebuild,
         "large_parameters": 1 if load.large_ruleset else 0,
@@ -288,7 +319,11 @@ def count_happenings(load: Workload) -> dict[str, float]:
         "tier change by time": changes * load.by_time,
         "announcement": changes,
         "alert": load.alerts,
+        "verdict": load.alerts * load.verdicts,
         "post to Slack": load.alerts * load.slack_routes,
+        "nurtured lead": load.nurtured,
+        "digest": load.digests * ASSUMED.days_of_digests,
+        "change in a digest": changes if load.digests else 0,
         "rebuilt lead": load.rebuilds * load.stored_leads,
         "joins an account": load.in_accounts * load.new_leads * load.events,
         "matches, of an account": load.in_accounts * named["matches"],

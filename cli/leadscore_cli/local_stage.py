@@ -95,7 +95,7 @@ class LocalStage:
         session = local_session()
         self.report("synthesising the app")
         with ThreadPoolExecutor(max_workers=2) as pool:
-            assembly = pool.submit(self._synthesise, cdk)
+            assembly = pool.submit(self._synthesise, cdk, emulator)
             ready = pool.submit(self._bootstrap, cdk, session, emulator)
             ready.result()
             assembly.result()
@@ -135,8 +135,9 @@ class LocalStage:
         outputs.save(self.directory)
         return outputs
 
-    def _synthesise(self, cdk: CdkCommand) -> None:
-        pairs = [f"--context={pair}" for pair in ("stage=local", *self.context)]
+    def _synthesise(self, cdk: CdkCommand, emulator: Emulator) -> None:
+        told = ("stage=local", f"feedback_url={emulator.api}", *self.context)
+        pairs = [f"--context={pair}" for pair in told]
         cdk.run("synth", "--quiet", *pairs, f"--output={self._assembly}")
 
     def _bootstrap(self, cdk: CdkCommand, session: boto3.Session, emulator: Emulator) -> None:

@@ -22,6 +22,7 @@ from leadscore_cli import alerts, criteria, keys, quarantine, slack
 from leadscore_cli.account_commands import account, accounts
 from leadscore_cli.api_client import ApiClient, ApiError
 from leadscore_cli.cost_command import cost
+from leadscore_cli.digest_command import digest
 from leadscore_cli.event_lines import Event, parse_fields, read_batches
 from leadscore_cli.exports import write_lines
 from leadscore_cli.failures import CommandError
@@ -55,6 +56,7 @@ app.command()(leads)
 app.command()(accounts)
 app.command()(account)
 app.command()(cost)
+app.command()(digest)
 app.command()(verify)
 app.command()(rebuild)
 app.command()(redrive)

@@ -18,7 +18,7 @@ from leadscore.adapters.desks import DynamoDesks
 from leadscore.adapters.dynamodb import DynamoReader
 from leadscore.adapters.queues import SqsFifoQueue, SqsQueue
 from leadscore.adapters.settings import CoolSettings
-from leadscore.adapters.topics import Continuation
+from leadscore.adapters.topics import COOLING_CONTINUES, Continuation
 from leadscore.usecases.cooling import hand_on_due_accounts, hand_on_due_desks, hand_on_due_leads
 
 settings = CoolSettings.from_env()
@@ -30,7 +30,7 @@ leads = DynamoReader(client, settings.table_name, **places)
 desks = DynamoDesks(client, settings.table_name, **places)
 events = SqsQueue(sqs, settings.events_queue_url)
 changes = SqsFifoQueue(sqs, settings.changes_queue_url)
-continuation = Continuation(bus_client(), settings.bus_name)
+continuation = Continuation(bus_client(), settings.bus_name, COOLING_CONTINUES)
 
 
 @logger.inject_lambda_context

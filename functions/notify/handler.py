@@ -1,7 +1,7 @@
 """notify: what is pending on a lead goes to a desk (for people) and to the bus (for machines); desks are released.
 
 Trigger: the `changes` queue. `{"lead": id}`: the lead's changes are recorded, those that people are to be told of filed
-at a desk, all told to machines, and then forgotten. `{"account": id}`: the same for an account's, for machines alone.
+at a desk, all told to machines, and then forgotten. `{"account": id}`: the same for an account's.
 `{"desk": name}`: what waits there is published if its time has come. Result: the message ids to try again. What could
 not be announced stays where it was, so that trying again sends what is still missing, under the same id.
 """
@@ -24,8 +24,9 @@ from leadscore.adapters.erasing import DynamoGraves
 from leadscore.adapters.parameters import CachedParameter
 from leadscore.adapters.queues import SqsFifoQueue
 from leadscore.adapters.settings import NotifySettings
+from leadscore.adapters.tokens import new_token
 from leadscore.adapters.topics import ChangeBus
-from leadscore.usecases.alerting import AlertTools, release_desk, take_change
+from leadscore.usecases.alerting import AlertTools, release_desk, take_account_change, take_change
 from leadscore.usecases.announcing import announce_pending, announce_pending_of_account
 
 settings = NotifySettings.from_env()
@@ -55,6 +56,8 @@ make_tools = partial(
     ),
     releases=SqsFifoQueue(sqs_client(), settings.changes_queue_url),
     lead_page=settings.lead_page,
+    feedback_url=settings.feedback_url,
+    make_token=new_token,
     clock=utc_now,
     pause=pause,
     stage=settings.stage,
@@ -83,7 +86,8 @@ def _work_on(tools: AlertTools, message: dict[str, str]) -> None:
         case {"desk": name}:
             alerts = int(release_desk(tools, name) is not None)
         case {"account": account}:
-            announced = len(announce_pending_of_account(store, machines, account))
+            take = partial(take_account_change, tools)
+            announced = len(announce_pending_of_account(store, take, machines, account))
         case _:
             announced = len(announce_pending(store, partial(take_change, tools), machines, message["lead"]))
     metrics.add_metric("ChangesAnnounced", "Count", announced)

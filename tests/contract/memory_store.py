@@ -60,6 +60,12 @@ class MemoryStore:
         ]
         yield from sorted(entries, key=lambda entry: (-entry.rank_key, entry.identity))
 
+    def walk_ranking_below(self, key: int | None, after: Identity = "") -> Iterator[Ranked]:
+        behind = None if key is None else (-key, after)
+        yield from (
+            entry for entry in self.walk_ranking() if behind is None or (-entry.rank_key, entry.identity) > behind
+        )
+
     def walk_due(self, until: Millis, after: str = "") -> Iterator[tuple[str, Identity]]:
         bodies = [(one.identity, one.body) for one in self.identities.values() if one.body is not None]
         due = [(body.due, identity) for identity, body in bodies if body.due is not None]

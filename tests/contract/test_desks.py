@@ -12,11 +12,13 @@ from moto import mock_aws
 
 from leadscore.adapters.desks import DynamoDesks
 from leadscore.adapters.erasing import DynamoGraves
-from leadscore.core.alert_desk import Desk, Request, file
-from leadscore.core.changes import Change
+from leadscore.core.alert_desk import AlertKind, Desk, Request, file
+from leadscore.core.changes import AccountChange, Change
 from leadscore.core.identity import pseudonym
 from leadscore.core.instants import DAY, parse_instant
+from leadscore.core.verdicts import Verdict
 from leadscore.usecases.alert_records import (
+    AccountChangeRecord,
     AlertRecord,
     ChangeKey,
     ChangeRecord,
@@ -48,6 +50,21 @@ CHANGE = Change(
     alert_reason="entered hot",
     ruleset="r1",
 )
+ACCOUNT_CHANGE = AccountChange(
+    id="c9",
+    account="acme",
+    name="Acme Inc",
+    cause="people",
+    at="2026-03-02T12:00:00.000Z",
+    people=4,
+    tier="hot",
+    previous_tier="warm",
+    score=71.0,
+    previous_score=48.5,
+    ruleset="r1",
+    alert="wanted",
+    alert_reason="entered hot",
+)
 ALERT = AlertRecord(
     id="a1",
     kind="follow_up",
@@ -62,6 +79,10 @@ class Both(Desks, Protocol):
     """What the use cases need, and a look at what was recorded."""
 
     def find_change(self, key: ChangeKey) -> ChangeRecord | None: ...
+    def changes_of(self, pseudonym: str) -> list[ChangeRecord]: ...
+    def walk_changes(self, since: str = "0") -> Iterator[ChangeRecord]: ...
+    def walk_account_changes(self, since: str = "0") -> Iterator[AccountChangeRecord]: ...
+    def walk_alerts(self, since: str = "0") -> Iterator[AlertRecord]: ...
 
 
 @pytest.fixture(params=["dynamodb", "memory"])
@@ -123,17 +144,41 @@ def test_an_alert_is_marked_as_sent(desks: Both) -> None:
     assert desks.find_alert("a1") == replace(ALERT, sent_at=NOON + 7)
 
 
-def test_changes_are_walked_from_the_newest_and_found_by_their_lead() -> None:
-    with mock_aws():
-        create_leads_table()
-        desks = DynamoDesks(boto3.client("dynamodb"), TABLE, shards=3, retention_days=400)
-        days = [f"2026-03-{day:02}T12:00:00.000Z" for day in range(1, 9)]
-        for at in days:
-            key = ChangeKey(pseudonym(f"user:{at}"), at)
-            desks.note(ChangeRecord(key, replace(CHANGE, id=at, at=at), "none", ""))
-        assert [record.change.at for record in desks.walk_changes()] == days[::-1]
-        assert [record.change.at for record in desks.walk_changes(days[6])] == [days[7], days[6]]
-        assert [record.key.change for record in desks.changes_of(pseudonym(f"user:{days[2]}"))] == [days[2]]
+def test_the_last_verdict_on_each_lead_is_kept_in_whichever_order_they_come(desks: Both) -> None:
+    alert = replace(ALERT, token="secret")
+    desks.put_alert(alert)
+    snooze = Verdict("snooze", NOON + 5, "arn:kim", "on leave", NOON + 5 + DAY)
+    for lead, verdict in (
+        (ADA, Verdict("good", NOON + 3, "link")),
+        (ADA, snooze),
+        (ADA, Verdict("junk", NOON + 4, "link")),
+        ("bob", Verdict("junk", NOON, "link")),
+        ("bob", Verdict("junk", NOON, "link")),
+    ):
+        desks.put_verdict("a1", lead, verdict)
+    assert desks.find_alert("a1") == replace(alert, verdicts={ADA: snooze, "bob": Verdict("junk", NOON, "link")})
+
+
+def test_a_verdict_makes_no_record_of_an_alert_that_is_gone(desks: Both) -> None:
+    desks.put_verdict("a1", ADA, Verdict("good", NOON, "link"))
+    assert desks.find_alert("a1") is None
+
+
+def test_alerts_are_walked_from_the_newest(desks: Both) -> None:
+    for day in range(8):
+        desks.put_alert(replace(ALERT, id=f"a{day}", sealed_at=NOON + day * DAY))
+    assert [alert.id for alert in desks.walk_alerts()] == [f"a{day}" for day in range(7, -1, -1)]
+    assert [alert.id for alert in desks.walk_alerts("2026-03-08T12:00:00.000Z")] == ["a7", "a6"]
+
+
+def test_changes_are_walked_from_the_newest_and_found_by_their_lead(desks: Both) -> None:
+    days = [f"2026-03-{day:02}T12:00:00.000Z" for day in range(1, 9)]
+    for at in days:
+        key = ChangeKey(pseudonym(f"user:{at}"), at)
+        desks.note(ChangeRecord(key, replace(CHANGE, id=at, at=at), "none", ""))
+    assert [record.change.at for record in desks.walk_changes()] == days[::-1]
+    assert [record.change.at for record in desks.walk_changes(days[6])] == [days[7], days[6]]
+    assert [record.key.change for record in desks.changes_of(pseudonym(f"user:{days[2]}"))] == [days[2]]
 
 
 def test_a_desk_where_nothing_waits_is_kept_for_a_while_alone() -> None:
@@ -167,3 +212,30 @@ def test_records_go_when_the_log_lets_go_of_their_events() -> None:
         desks.put_alert(ALERT)
         ends = {item["expires_at"]["N"] for item in client.scan(TableName=TABLE)["Items"]}
         assert ends == {str((NOON + 400 * DAY) // 1000)}
+
+
+def test_a_change_of_an_account_is_on_record_beside_those_of_leads(desks: Both) -> None:
+    key = ChangeKey("account:acme/1#x", "c9")
+    record = AccountChangeRecord(key, replace(ACCOUNT_CHANGE, account="acme/1#x"), "waiting", "entered hot")
+    desks.note(record)
+    desks.settle(Settled([ChangeKey.parse(str(key))], "sent", "entered hot", "a1"))
+    desks.note(record)
+    assert list(desks.walk_account_changes()) == [replace(record, outcome="sent", alert="a1")]
+    desks.note(ChangeRecord(KEY, CHANGE, "none", ""))
+    assert [one.key for one in desks.walk_changes()] == [KEY]
+    assert len(list(desks.walk_account_changes())) == 1
+
+
+def test_changes_of_accounts_are_walked_from_the_newest(desks: Both) -> None:
+    days = [f"2026-03-{day:02}T12:00:00.000Z" for day in range(1, 9)]
+    for at in days:
+        key = ChangeKey("account:acme", at)
+        desks.note(AccountChangeRecord(key, replace(ACCOUNT_CHANGE, id=at, at=at), "none", ""))
+    assert [record.change.at for record in desks.walk_account_changes()] == days[::-1]
+    assert [record.change.at for record in desks.walk_account_changes(days[6])] == [days[7], days[6]]
+
+
+@pytest.mark.parametrize("kind", ["alert", "follow_up", "account"])
+def test_an_alert_is_of_the_kind_that_it_was_put_as(desks: Both, kind: AlertKind) -> None:
+    desks.put_alert(replace(ALERT, kind=kind))
+    assert desks.find_alert(ALERT.id) == replace(ALERT, kind=kind)

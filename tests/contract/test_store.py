@@ -19,6 +19,7 @@ from leadscore.core.state import Moment
 from leadscore.usecases.announcing import PendingAccountChanges, PendingChanges
 from leadscore.usecases.cooling import DueAccounts
 from leadscore.usecases.deciding import rank_key
+from leadscore.usecases.nurturing import Ranking
 from leadscore.usecases.records import (
     ConflictError,
     Event,
@@ -35,7 +36,7 @@ from tests.contract.memory_store import MemoryStore
 ADA, VISITOR = "user:ada", "anonymous:v1"
 
 
-class Store(UseCaseStore, PendingChanges, PendingAccountChanges, DueAccounts, Protocol):
+class Store(UseCaseStore, PendingChanges, PendingAccountChanges, DueAccounts, Ranking, Protocol):
     """All faces of the store."""
 
 
@@ -114,6 +115,8 @@ def make_account_change(name: str, revision: int = 1) -> AccountChange:
         previous_score=0.0,
         ruleset="abc",
         revision=revision,
+        alert="wanted",
+        alert_reason="entered hot",
     )
 
 
@@ -267,6 +270,18 @@ def test_ranking_walks_all_shards_from_the_top_and_ties_by_identity(store: Store
     assert walked[-1] == Ranked(rank_key(-5), wanted[-1], "cold", None, "abc")
 
 
+def test_ranking_is_walked_from_any_place_down(store: Store) -> None:
+    for i in range(60):
+        store.commit([make_lead(f"user:{i:03d}", body=make_body((i * 37) % 11 - 5))])
+    walked = list(store.walk_ranking())
+    assert list(store.walk_ranking_below(None)) == walked
+    for place in (0, 17, 59):
+        key, identity = walked[place][:2]
+        assert list(store.walk_ranking_below(key, identity)) == walked[place + 1 :]
+        assert list(store.walk_ranking_below(key)) == [entry for entry in walked if entry.rank_key <= key]
+    assert list(store.walk_ranking_below(rank_key(-6))) == []
+
+
 def test_a_rank_key_that_moves_leaves_no_second_entry(store: Store) -> None:
     store.commit([make_lead(version=1, body=make_body(5))])
     store.commit([make_lead(version=2, body=make_body(9))])
@@ -295,7 +310,8 @@ def test_a_lead_that_is_due_no_more_leaves_the_index(store: Store) -> None:
 
 def test_a_rating_is_read_back_whole(store: Store) -> None:
     assert store.load_ratings(["acme", "beta"]) == {"acme": StoredRating("acme"), "beta": StoredRating("beta")}
-    rating = make_rating(due=DAY, pending=(make_account_change("c1"),))
+    memory = AlertMemory(armed=False, last_alert=DAY)
+    rating = make_rating(due=DAY, pending=(make_account_change("c1"),), memory=memory)
     store.save_rating(rating)
     nobody = replace(make_rating("beta#1", points=None), score=0.1 + 0.2, people=0)
     store.save_rating(nobody)

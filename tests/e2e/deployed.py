@@ -79,3 +79,16 @@ def eventually[T](check: Callable[[], T | None], timeout_seconds: float = 30.0) 
         if time.monotonic() > deadline:
             raise failure or AssertionError(f"still {result!r} after {timeout_seconds:.0f} s")
         time.sleep(_POLL_SECONDS)
+
+
+def logged(stack: Stack, function: str, text: str) -> bool:
+    """Return whether a line of a function's log has the text in it."""
+    # The emulator answers the oldest 10,000 lines and names no next page: time is what leads on.
+    since, newest = -1, 0
+    while newest > since:
+        since = newest
+        found = stack.clients.logs.filter_log_events(logGroupName=stack.names.log_groups[function], startTime=since)
+        if any(text in str(event["message"]) for event in found["events"]):
+            return True
+        newest = max((event["timestamp"] for event in found["events"]), default=since)
+    return False

@@ -12,8 +12,8 @@ import pytest
 from leadscore_cli import redrive
 from leadscore_cli.redrive import Work
 from leadscore_cli.target import choose_target
-from tests.e2e.deployed import Stack, eventually
-from tests.e2e.test_main_road import lead_with_score, logged, put_on_queue, queue_is_empty, stored_items
+from tests.e2e.deployed import Stack, eventually, logged
+from tests.e2e.test_main_road import lead_with_score, put_on_queue, queue_is_empty, stored_items
 
 # Nobody's source, so no rule of the product is for it: what a service sends that was never told of a mapping.
 FOREIGN = "shop.checkout"

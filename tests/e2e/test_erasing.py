@@ -11,8 +11,8 @@ from botocore.credentials import Credentials
 from leadscore.adapters.dynamodb import DynamoStore
 from leadscore.adapters.items import partition_of
 from leadscore_cli.api_client import ApiClient, ApiError
-from tests.e2e.deployed import Stack, eventually
-from tests.e2e.test_main_road import lead_with_score, logged, normalised, put_on_queue, queue_is_empty
+from tests.e2e.deployed import Stack, eventually, logged
+from tests.e2e.test_main_road import lead_with_score, normalised, put_on_queue, queue_is_empty
 
 LEAD, DEVICE, MAIL = "erin/o'hara", "erins-phone", "erin@personal.example"
 USER = f"user:{LEAD}"

@@ -8,6 +8,7 @@ import urllib.parse
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ import pytest
 from leadscore.normalising import MAX_EVENT_BYTES
 from leadscore_cli.api_client import ApiError
 from leadscore_cli.log_lines import read_log
-from tests.e2e.deployed import Stack, eventually
+from tests.e2e.deployed import Stack, eventually, logged
 from tests.e2e.test_bus import FOREIGN, put, stripe
 from tests.e2e.test_local_stage import post
-from tests.e2e.test_main_road import lead_with_score, logged, messages_in, put_on_queue, queue_is_empty, stored_items
+from tests.e2e.test_main_road import lead_with_score, messages_in, put_on_queue, queue_is_empty, stored_items
 
 MIB = 1024 * 1024
 # Of everything that is sent here about a person, each has this in it.
@@ -139,6 +140,7 @@ def send_a_persons_traffic(stack: Stack) -> None:
 
 
 def test_nothing_about_a_person_is_in_any_log(stack: Stack) -> None:
+    began = int(datetime.now(UTC).timestamp() * 1000)  # noqa: TID251
     send_a_persons_traffic(stack)
     eventually(lambda: poison_of(stack, 4), timeout_seconds=90)
     stack.api.erase(f"{PERSON}-1")
@@ -156,7 +158,7 @@ def test_nothing_about_a_person_is_in_any_log(stack: Stack) -> None:
         assert eventually(lambda text=reason, where=function: logged(stack, where, text)), reason  # type: ignore[misc]
     pages = stack.clients.logs.get_paginator("describe_log_groups").paginate()
     groups = {group["logGroupName"]: group["logGroupName"] for page in pages for group in page["logGroups"]}
-    lines = read_log(stack.clients.logs, groups, since=0)
+    lines = read_log(stack.clients.logs, groups, since=began)
     assert set(stack.names.log_groups.values()) <= groups.keys()
     assert [line for line in lines if PERSON in line.text.lower()] == []
     assert [line for line in lines if stack.outputs.write_key in line.text] == []

@@ -14,7 +14,7 @@ from leadscore.adapters.items import IDENTITY_KEY, partition_of
 from leadscore.adapters.queues import SqsFifoQueue
 from leadscore_cli.api_client import ApiError, LeadDetail
 from leadscore_cli.demo import Alert, Inbox
-from tests.e2e.deployed import Stack, eventually
+from tests.e2e.deployed import Stack, eventually, logged
 
 EXECUTIVE = {"title": "VP Engineering", "name": "Grace Hopper", "company": {"name": "Acme", "employees": 300}}
 
@@ -251,11 +251,3 @@ def queue_is_empty(stack: Stack) -> bool:
 def poison(stack: Stack) -> list[str] | None:
     bodies = messages_in(stack, stack.names.events_dlq_url)
     return bodies if len(bodies) >= 2 else None
-
-
-def logged(stack: Stack, function: str, text: str) -> bool:
-    # All pages: the stack is shared, and other tests leave thousands of lines.
-    pages = stack.clients.logs.get_paginator("filter_log_events").paginate(
-        logGroupName=stack.names.log_groups[function]
-    )
-    return any(text in str(event["message"]) for page in pages for event in page["events"])

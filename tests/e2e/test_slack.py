@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
+import segment.analytics as segment  # type: ignore[import-untyped]
 from typer.testing import CliRunner
 
 from leadscore.adapters.alert_topics import AlertTopics
@@ -19,7 +20,7 @@ from leadscore_cli.main import app
 from leadscore_cli.sample_alert import sample_alert
 from leadscore_cli.slack import parameter_name
 from leadscore_cli.target import Target
-from tests.e2e.deployed import Stack, eventually
+from tests.e2e.deployed import Stack, eventually, logged
 from tests.fake_slack import Answer, FakeSlack, Post, running_slack
 
 EXECUTIVE = {"title": "VP Engineering", "name": "Ada Lovelace", "company": {"name": "Acme", "employees": 300}}
@@ -45,6 +46,25 @@ def command_line(stack: Stack, fake: FakeSlack, monkeypatch: pytest.MonkeyPatch)
         set_destination(route, fake.webhook(route))
 
 
+@pytest.fixture
+def partner(stack: Stack) -> str:
+    """The queue of others that one route leads to, empty: its owner lets the topic send."""
+    queue = stack.clients.sqs.create_queue(QueueName="e2e-partner")["QueueUrl"]
+    arn = stack.clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allow = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": stack.names.alerts_topic_arn}},
+    }
+    stack.clients.sqs.set_queue_attributes(
+        QueueUrl=queue, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [allow]})}
+    )
+    stack.clients.sqs.purge_queue(QueueUrl=queue)
+    return queue
+
+
 def set_destination(route: str, secret: str, *options: str) -> None:
     done = CliRunner().invoke(app, ["slack", "set", route, *options], input=f"{secret}\n")
     assert done.exit_code == 0, done.output
@@ -55,6 +75,20 @@ def topics(stack: Stack) -> AlertTopics:
     names = stack.clients.lambdas.get_function_configuration(FunctionName=stack.names.functions["notify"])
     variables = names["Environment"]["Variables"]
     return AlertTopics(stack.clients.sns, variables["ALERTS_TOPIC_ARN"], in_order=variables["ORDERED_ALERTS_TOPIC_ARN"])
+
+
+def send_with_sdk(stack: Stack, lead: str, name: str, owner: str) -> None:
+    errors: list[Exception] = []
+    client = segment.Client(
+        stack.outputs.write_key,
+        host=stack.names.api.removesuffix("/v1"),
+        on_error=lambda error, _items: errors.append(error),
+    )
+    client.identify(lead, traits={**EXECUTIVE, "name": name, "owner": owner})
+    client.page(lead, properties={"path": "/pricing"})
+    client.track(lead, "Trial Started", {"plan": "team"})
+    client.shutdown()
+    assert errors == []
 
 
 def alert_for(owner: str, name: str = "Grace Hopper", **changes: object) -> Alert:
@@ -77,44 +111,34 @@ def is_quiet(stack: Stack) -> bool:
     return not any(depth(stack, queue) for queue, _ in stack.names.slack_queues.values())
 
 
-def logged(stack: Stack, text: str) -> bool:
-    pages = stack.clients.logs.get_paginator("filter_log_events").paginate(logGroupName=stack.names.log_groups["slack"])
-    return any(text in str(event["message"]) for page in pages for event in page["events"])
+def test_an_event_of_an_sdk_becomes_one_post_and_one_message_where_the_filters_say(
+    stack: Stack, fake: FakeSlack, partner: str
+) -> None:
+    send_with_sdk(stack, "slack-ada", "Ada Lovelace", "e2e-first")
+    send_with_sdk(stack, "slack-mary", "Mary Somerville", "e2e-second")
+
+    def about(route: str, name: str) -> list[Post]:
+        return [one for one in fake.tried(route) if name in one.said]
+
+    assert eventually(lambda: bool(about("first", "Ada Lovelace") and about("second", "Mary Somerville")))
+    assert eventually(lambda: depth(stack, stack.names.changes_queue_url) == 0 and is_quiet(stack))
+    [ada], [_] = about("first", "Ada Lovelace"), about("second", "Mary Somerville")
+    assert (about("first", "Mary Somerville"), about("second", "Ada Lovelace")) == ([], [])
+    assert ada.said.startswith("Hot lead: Ada Lovelace (Acme), score 53.0")
+    said = json.dumps(ada.message)
+    assert [text in said for text in ("VP Engineering", "e2e-first", "Started a free trial")] == [True, True, True]
+    [message] = stack.clients.sqs.receive_message(
+        QueueUrl=partner, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+    )["Messages"]
+    [lead] = Alert.from_dict(json.loads(message["Body"])).leads
+    assert (lead.person["name"], lead.score, lead.reasons[0].label) == ("Mary Somerville", 53.0, "Started a free trial")
+    attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert attributes.items() >= {"tier": "hot", "owner": "e2e-second", "reason": "tier", "score": "53.0000"}.items()
 
 
-def test_an_event_of_an_sdk_becomes_one_post(stack: Stack, fake: FakeSlack) -> None:
-    lead = "slack-grace"
-    events: list[dict[str, object]] = [
-        {"type": "identify", "userId": lead, "messageId": f"{lead}-1", "traits": {**EXECUTIVE, "owner": "e2e-first"}},
-        {"type": "page", "userId": lead, "messageId": f"{lead}-2", "properties": {"path": "/pricing"}},
-        {"type": "track", "userId": lead, "messageId": f"{lead}-3", "event": "Trial Started", "properties": {}},
-    ]
-    stack.api.send(stack.outputs.write_key, events)
-
-    [post] = eventually(lambda: [one for one in fake.taken("first") if "Ada Lovelace" in one.said] or None)
-    assert post.said.startswith("Hot lead: Ada Lovelace (Acme), score 53.0")
-    said = json.dumps(post.message)
-    assert "VP Engineering" in said
-    assert "e2e-first" in said
-    assert eventually(lambda: is_quiet(stack))
-    assert len([one for one in fake.tried("first") if "Ada Lovelace" in one.said]) == 1
-
-
-def test_a_published_alert_reaches_each_route_by_its_filter_once_and_in_order(stack: Stack, fake: FakeSlack) -> None:
-    partner = stack.clients.sqs.create_queue(QueueName="e2e-partner")["QueueUrl"]
-    arn = stack.clients.sqs.get_queue_attributes(QueueUrl=partner, AttributeNames=["QueueArn"])["Attributes"][
-        "QueueArn"
-    ]
-    allow = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": stack.names.alerts_topic_arn}},
-    }
-    stack.clients.sqs.set_queue_attributes(
-        QueueUrl=partner, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [allow]})}
-    )
+def test_a_published_alert_reaches_each_route_by_its_filter_once_and_in_order(
+    stack: Stack, fake: FakeSlack, partner: str
+) -> None:
     out = topics(stack)
     for alert in (
         *(alert_for("e2e-first", f"Person {number}") for number in range(5)),
@@ -149,7 +173,7 @@ def test_a_repeated_alert_is_posted_once(stack: Stack, fake: FakeSlack) -> None:
 
     assert eventually(lambda: "Repeated" in names_of(fake, "first") and is_quiet(stack))
     assert names_of(fake, "first").count("Repeated") == 1
-    assert eventually(lambda: logged(stack, "repeated"))
+    assert eventually(lambda: logged(stack, "slack", "repeated"))
 
 
 def test_slack_is_given_the_time_it_asks_for_and_those_behind_wait(stack: Stack, fake: FakeSlack) -> None:
@@ -198,7 +222,7 @@ def test_a_webhook_that_is_gone_gives_up_at_once_and_says_why(stack: Stack, fake
 
     assert eventually(lambda: depth(stack, dead_letters) == 1)
     assert len([post for post in fake.tried("second") if "Archived" in post.said]) == 1
-    assert eventually(lambda: logged(stack, "channel_is_archived"))
+    assert eventually(lambda: logged(stack, "slack", "channel_is_archived"))
     assert "channel_is_archived" in CliRunner().invoke(app, ["redrive", "slack", "--show"]).output
     failed = CliRunner().invoke(app, ["slack", "test", "second"])
     assert (failed.exit_code, "channel_is_archived" in failed.output) == (1, True)
@@ -261,6 +285,6 @@ def test_an_example_can_be_posted(stack: Stack, fake: FakeSlack) -> None:
 
 def test_no_secret_is_in_the_log(stack: Stack, fake: FakeSlack) -> None:
     topics(stack).publish(alert_for("e2e-first", "Discreet"))
-    assert eventually(lambda: "Discreet" in names_of(fake, "first") and logged(stack, "an alert is in Slack"))
-    assert not logged(stack, str(fake.port))
-    assert not logged(stack, "acme.example")
+    assert eventually(lambda: "Discreet" in names_of(fake, "first") and logged(stack, "slack", "an alert is in Slack"))
+    assert not logged(stack, "slack", str(fake.port))
+    assert not logged(stack, "slack", "acme.example")

@@ -18,12 +18,17 @@ from leadscore.adapters.desks import DynamoDesks
 from leadscore.adapters.dynamodb import DynamoStore, PendingTable
 from leadscore.adapters.erasing import DynamoGraves
 from leadscore.adapters.items import identity_key
+from leadscore.adapters.nurture_marks import DynamoNurtureMarks
 from leadscore.adapters.quarantine import DynamoWard
 from leadscore.core.alerts import Alert
 from leadscore.core.identity import identities, pseudonym
+from leadscore.core.instants import DAY, from_datetime
+from leadscore.core.verdicts import Verdict
 from leadscore.quarantine import parse_quarantine
 from leadscore.usecases.alerting import AlertTools, release_desk, take_change
 from leadscore.usecases.batches import Queues, score_batch
+from leadscore.usecases.feedback import FeedbackTools, apply_verdict, open_by_token
+from leadscore.usecases.nurturing import Budget, NurtureMark
 from leadscore.usecases.quarantining import Gate
 from leadscore.usecases.rating import rate_account
 from leadscore.usecases.records import Event, Graves
@@ -104,10 +109,37 @@ class Meter:
         self.announce(lead)
         return self.units
 
+    def nurture(self, lead: str) -> float:
+        """Return the write units of taking a lead to be announced, and of noting that it was."""
+        identity = f"user:{lead}"
+        [stored] = self._tools.store.load_identities([identity]).values()
+        marks = DynamoNurtureMarks(self._client, self._table, lambda _: None)
+        mark = NurtureMark("0" * 24, from_datetime(NOW))
+        self.units = 0.0
+        # A day of its own: what others have told of on this one must not spend it.
+        assert marks.take(stored, None, mark, mark.at + DAY, Budget("2026-01-31", 1000)) == "taken"
+        marks.settle(identity, mark)
+        return self.units
+
     def release(self, lead: str) -> tuple[float, float]:
         """Return the write and read units of telling people what waits at the desk of a lead."""
         self.units = self.read_units = 0.0
         assert release_desk(self._alert_tools(), f"lead:{pseudonym(f'user:{lead}')}") is not None
+        return self.units, self.read_units
+
+    def snooze(self, lead: str) -> tuple[float, float]:
+        """Return the write and read units of a snooze by a link, its page included, after the lead was told of."""
+        desks = DynamoDesks(self._client, self._table, shards=2, retention_days=400)
+        people = DynamoGraves(self._client, self._table, lambda _: None)
+        tools = FeedbackTools(desks, self._tools.store, people, lambda _: None)
+        name, at = pseudonym(f"user:{lead}"), from_datetime(NOW)
+        [told] = {one.alert for one in desks.changes_of(name) if one.alert is not None}
+        token = _token_of(desks, told)
+        self.units = self.read_units = 0.0
+        open_by_token(desks, told, name, token)
+        apply_verdict(
+            tools, *open_by_token(desks, told, name, token), Verdict("snooze", at, "link", "on leave", at + DAY)
+        )
         return self.units, self.read_units
 
     def _alert_tools(self) -> AlertTools:
@@ -119,6 +151,8 @@ class Meter:
             publisher=Nowhere(),
             releases=Nowhere(),
             lead_page=None,
+            feedback_url="https://api.example/v1",
+            make_token=lambda: "token",
             clock=lambda: NOW,
             pause=lambda _: None,
         )
@@ -204,6 +238,12 @@ def test_identify_without_a_change_writes_no_lead(meter: Meter) -> None:
     assert meter.score(again) == WRITE_UNITS["identify without a change"] == 1
 
 
+def _token_of(desks: DynamoDesks, alert: str) -> str:
+    found = desks.find_alert(alert)
+    assert found is not None
+    return found.token
+
+
 def test_a_change_on_record_and_an_alert(meter: Meter) -> None:
     meter.score(make_event("cost-l", "identify", traits=FIT), pricing("cost-l", timedelta(days=9)))
     assert meter.take("cost-l") == WRITE_UNITS["announcement"]
@@ -212,6 +252,13 @@ def test_a_change_on_record_and_an_alert(meter: Meter) -> None:
     told, read = meter.release("cost-l")
     assert filed + told == WRITE_UNITS["alert"]
     assert read <= READ_UNITS["alert"]
+    assert meter.snooze("cost-l") == (WRITE_UNITS["verdict"], READ_UNITS["verdict"])
+
+
+def test_a_lead_that_is_announced_to_be_nurtured(meter: Meter) -> None:
+    meter.score(make_event("cost-n", "identify", traits=FIT), pricing("cost-n", timedelta(days=29)))
+    # A transaction counts twice what it writes and what it checks.
+    assert meter.nurture("cost-n") == WRITE_UNITS["nurtured lead"]
 
 
 def test_a_join(meter: Meter) -> None:

@@ -57,7 +57,7 @@ def proxy_event(
 def _route(path: str) -> tuple[str, dict[str, str] | None]:
     """Return the resource that a path belongs to, and what stands in it for the parameter, encoded as it was sent."""
     match path.strip("/").split("/"):
-        case [("leads" | "accounts") as what, name, *rest]:
+        case [("leads" | "accounts" | "alerts") as what, name, *rest]:
             return "/".join(["", what, "{id}", *rest]), {"id": name}
         case ["people", *rest]:
             resource, parameters = _route(f"/{'/'.join(rest)}")

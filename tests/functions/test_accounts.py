@@ -7,11 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
+from jsonschema import Draft202012Validator
 
+from leadscore.adapters.desks import DynamoDesks
 from leadscore.usecases.rate_message import Rate
+from tests.contract.leads_table import TABLE
 from tests.functions.deployed import Context
 from tests.functions.test_scoring_functions import EXECUTIVE, Account, get, record
 from tests.functions.test_scoring_functions import account as account
+from tests.unit.test_alerts import SCHEMA as ALERT_SCHEMA
 from tests.unit.test_signals import check
 
 RATE = {"messageId": "sqs-rate", "body": Rate("acme").body()}
@@ -90,3 +94,55 @@ def test_a_change_that_the_bus_refuses_stays_pending(account: Account, again: in
         assert failed == {"batchItemFailures": [{"itemIdentifier": "sqs-c"}]}
     account.function("notify").handler({"Records": message}, Context())
     assert len(account.take(account.bus_queue)) == 1
+
+
+def warm_colleagues() -> list[dict[str, str]]:
+    """Three people of 33 points each: warm, and hot together."""
+    happened = [
+        (
+            record(f"{lead}-group", "group", userId=lead, groupId="acme", traits={"name": "Acme Inc."}),
+            record(f"{lead}-who", "identify", userId=lead, traits=EXECUTIVE),
+            record(f"{lead}-visit", "page", userId=lead, properties={"path": "/pricing"}),
+        )
+        for lead in ("ada", "bob", "cyd")
+    ]
+    return [one for of_lead in happened for one in of_lead]
+
+
+def test_warm_people_who_make_their_account_hot_are_one_alert_about_it(account: Account) -> None:
+    score, notify = account.function("score"), account.function("notify")
+    score.handler({"Records": warm_colleagues()}, Context())
+    while leads := account.take(account.changes):
+        notify.handler({"Records": leads}, Context())
+    score.handler({"Records": [RATE]}, Context())
+    changes = account.take(account.changes)
+    assert notify.handler({"Records": changes}, Context()) == {"batchItemFailures": []}
+    release = account.take(account.changes)
+    assert [json.loads(one["body"]) for one in release] == [{"desk": "account:acme"}]
+    assert notify.handler({"Records": release}, Context()) == {"batchItemFailures": []}
+    [message] = account.take(account.inbox)
+    envelope = json.loads(message["body"])
+    alert = json.loads(envelope["Message"])
+    Draft202012Validator(ALERT_SCHEMA).validate(alert)
+    assert envelope["Subject"] == "Hot account: Acme Inc., score 57.8, 3 people"
+    assert envelope["MessageAttributes"]["reason"] == {"Type": "String", "Value": "account"}
+    assert (alert["kind"], alert["account"]["score"], alert["account"]["people"]) == ("account", 57.75, 3)
+    assert [lead["person"]["id"] for lead in alert["leads"]] == ["ada", "bob", "cyd"]
+    assert notify.handler({"Records": [*changes, *release]}, Context()) == {"batchItemFailures": []}
+    assert account.take(account.inbox) == account.take(account.changes) == []
+
+
+def test_a_hot_lead_and_its_account_are_one_alert(account: Account) -> None:
+    score, notify = account.function("score"), account.function("notify")
+    score.handler({"Records": colleagues()}, Context())
+    while changes := account.take(account.changes):
+        notify.handler({"Records": changes}, Context())
+    assert len(account.take(account.inbox)) == 1
+    score.handler({"Records": [RATE]}, Context())
+    while changes := account.take(account.changes):
+        notify.handler({"Records": changes}, Context())
+    assert account.take(account.inbox) == []
+    desks = DynamoDesks(boto3.client("dynamodb"), TABLE, shards=2, retention_days=400)
+    [told] = desks.walk_account_changes()
+    assert (told.change.tier, told.outcome) == ("hot", "suppressed")
+    assert told.reason == "within the cooldown of the last alert on it or its people"

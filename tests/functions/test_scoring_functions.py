@@ -49,6 +49,7 @@ class Account:
             "CHANGES_QUEUE_URL": self.changes,
             "ALERTS_TOPIC_ARN": self.topic,
             "BUS_NAME": "default",
+            "FEEDBACK_URL": "https://api.example/v1",
             "STAGE": "test",
             "EVENTS_QUEUE_URL": self.events,
         }
@@ -86,7 +87,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         yield Account(urls[0], urls[1], urls[2], topic, urls[3], monkeypatch)
 
 
-def record(number: int, kind: str, **more: object) -> dict[str, str]:
+def record(number: int | str, kind: str, **more: object) -> dict[str, str]:
     at = (datetime.now(UTC) - timedelta(minutes=5)).isoformat(timespec="milliseconds").replace("+00:00", "Z")  # noqa: TID251
     event = {"messageId": f"m{number}", "type": kind, "timestamp": at, "receivedAt": at, "userId": "grace", **more}
     return {"messageId": f"sqs-{number}", "body": json.dumps({"event": event, "source": "web"})}

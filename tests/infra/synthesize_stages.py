@@ -2,8 +2,8 @@
 
 FOLDER gets one assembly for each stage, `again` (local once more), `guarded` and `guarded-local` (dev and local with
 all that the context can add), `peopled` and `impersonal` (local with a user pool, dev without), `importing` (dev that
-imports from S3), `teams` (dev with alerts in Microsoft Teams) and `naked.txt`: what the synth said to a queue without a
-dead-letter queue, to show that the gate closes.
+imports from S3), `teams` (dev with alerts in Microsoft Teams and digests by mail) and `naked.txt`: what the synth said
+to a queue without a dead-letter queue, to show that the gate closes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ CRMS = {"crm": "hubspot, salesforce", "salesforce_domain": "acme.my.salesforce.c
 TEAMS_CHANNEL = (
     "teams:11111111-2222-3333-4444-555555555555/66666666-7777-8888-9999-000000000000/19%3aalerts%40thread.tacv2"
 )
+DIGESTS = {"digest_from": "alerts@company.example", "digest_email": "team@company.example"}
 ARCHIVE_BUCKET = "acme.archive-1"
+OWN_DOMAIN = "https://leads.company.example/v1/"
 ROOT = Path(__file__).parents[2]
 
 
@@ -49,9 +51,9 @@ def main(folder: Path) -> None:
     app("dev", "guarded", waf="true", usage_plan="true", partner_buses=PARTNER_BUS, **CRMS, **ALERTS).synth()
     app("local", "guarded-local", waf="true", **CRMS, **ALERTS).synth()
     app("local", "peopled", people="true").synth()
-    app("dev", "impersonal", people="false").synth()
+    app("dev", "impersonal", people="false", feedback_url=OWN_DOMAIN).synth()
     app("dev", "importing", import_bucket=ARCHIVE_BUCKET).synth()
-    app("dev", "teams", chat=TEAMS_CHANNEL).synth()
+    app("dev", "teams", chat=TEAMS_CHANNEL, **DIGESTS).synth()
     naked = app("local", "naked")
     sqs.Queue(Stack(naked, "Naked"), "Queue")
     try:

@@ -38,7 +38,7 @@ def subscription(guarded: Assembly, name: str) -> dict[str, Any]:
 
 def test_unasked_there_is_nothing(assembly: Assembly) -> None:
     assert "SlackFunction" not in assembly.properties("AWS::Lambda::Function")
-    assert set(assembly.resources("AWS::SNS::Topic")) == {"Alerts", "Ops"}
+    assert set(assembly.resources("AWS::SNS::Topic")) == {"Alerts", "Digests", "Ops"}
     assert not assembly.file("chat").exists()
 
 
@@ -231,9 +231,8 @@ def test_every_topic_refuses_plain_connections(guarded: Assembly) -> None:
         if statement["Effect"] == "Deny"
         for topic in policy["Topics"]
     }
-    assert (
-        protected == set(guarded.resources("AWS::SNS::Topic")) == {"Alerts", "Ops", "DeliveryInOrder", "DeliveryChat"}
-    )
+    topics = {"Alerts", "Digests", "Ops", "DeliveryInOrder", "DeliveryChat"}
+    assert protected == set(guarded.resources("AWS::SNS::Topic")) == topics
 
 
 @pytest.mark.parametrize("folder", ["guarded", "teams"])
@@ -260,7 +259,7 @@ def test_the_local_stage_leaves_the_chat_out() -> None:
     asked = Assembly(assemblies() / "guarded-local", "local")
 
     assert not asked.file("chat").exists()
-    assert set(asked.resources("AWS::SNS::Topic")) == {"Alerts", "Ops", "DeliveryInOrder"}
+    assert set(asked.resources("AWS::SNS::Topic")) == {"Alerts", "Digests", "Ops", "DeliveryInOrder"}
 
 
 @pytest.mark.parametrize("text", ["T0123/C0456", "slack:T0123", "slack:https://x/y", "teams:a/b/c", "irc:#sales", ""])

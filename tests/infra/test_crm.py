@@ -16,9 +16,9 @@ from leadscore.adapters.topics import BUS_SOURCE
 from leadscore.core.changes import Change, ChangeKind, Person
 from leadscore.core.matcher import Matcher
 from leadscore.core.patterns import parse_pattern
-from leadscore.core.signals import LONGEST_TEXT, LeadNeedsNurturing, Signal, detail_text, name_of, signal_of
+from leadscore.core.signals import LONGEST_TEXT, Signal, detail_text, name_of, signal_of
 from tests.infra.synthesized import Assembly, assemblies, shown
-from tests.unit.test_signals import LEAD
+from tests.unit.test_signals import LEAD, QUIET
 
 # developers.hubspot.com, API reference, "Upsert contacts" of 2026-03: the body, and at most 100 inputs.
 HUBSPOT = {
@@ -264,7 +264,7 @@ def test_a_lead_without_reasons_or_points_is_written_too(guarded: Assembly, crm:
 @pytest.mark.parametrize("crm", CRMS)
 def test_what_no_crm_can_use_is_left_out(guarded: Assembly, crm: str) -> None:
     nobody = [told(email=""), told(email="unknown"), signal_of(replace(CHANGE, cause="import"))]
-    nurture = LeadNeedsNurturing(CHANGE.id, CHANGE.at, ADA, "cold", 1.0, 1.0, None, [], CHANGE.ruleset)
+    nurture = replace(QUIET, person=ADA)
 
     assert take(guarded, crm, *nobody, nurture) == []
     assert len(take(guarded, crm, told())) == 1

@@ -10,6 +10,7 @@ import pytest
 from aws_cdk import App
 
 from infra.application import ContextError, build_app
+from tests.infra.synthesize_stages import OWN_DOMAIN
 from tests.infra.synthesized import Assembly, assemblies
 
 ROOT = Path(__file__).parents[2]
@@ -97,3 +98,16 @@ def test_a_switch_that_is_neither_true_nor_false_is_an_error(name: str, value: s
     context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     with pytest.raises(ContextError, match=name):
         build_app(App(context={**context, "stage": "dev", name: value}), ROOT)
+
+
+def test_the_links_of_alerts_begin_with_the_domain_that_the_context_names() -> None:
+    functions = Assembly(assemblies() / "impersonal", "dev").properties("AWS::Lambda::Function")
+    variables = functions["NotifyFunction"]["Environment"]["Variables"]
+
+    assert variables["FEEDBACK_URL"] == OWN_DOMAIN.rstrip("/")
+
+
+@pytest.mark.parametrize("url", ["http://leads.company.example/v1", "leads.company.example", "javascript:x"])
+def test_the_links_of_alerts_lead_nowhere_but_over_tls(url: str) -> None:
+    with pytest.raises(ContextError, match="feedback_url"):
+        build_app(App(context={"stage": "dev", "feedback_url": url}), ROOT)

@@ -22,7 +22,7 @@ PINNED = {
         "ChangesDeadLetters18B289EF",
     },
     "AWS::Events::EventBus": {"BusEA82B648"},
-    "AWS::SNS::Topic": {"Alerts91F83244", "OpsA097D252"},
+    "AWS::SNS::Topic": {"Alerts91F83244", "DigestsBE0C6DEB", "OpsA097D252"},
 }
 
 
@@ -219,6 +219,20 @@ def test_alerts_are_encrypted_and_go_to_the_address_of_the_context(assembly: Ass
         ("Alerts", "email", "sales@company.example"),
         ("Ops", "email", "ops@company.example"),
     }
+
+
+def test_digests_are_encrypted_and_that_for_all_goes_to_the_address_of_the_context(assembly: Assembly) -> None:
+    mailing = Assembly(assemblies() / "teams", "dev")
+    to_all = [
+        each
+        for each in mailing.properties("AWS::SNS::Subscription").values()
+        if mailing.show(each["TopicArn"]) == "Digests"
+    ]
+
+    assert assembly.properties("AWS::SNS::Topic")["Digests"]["KmsMasterKeyId"] == "alias/aws/sns"
+    assert [(each["Protocol"], each["Endpoint"], each["FilterPolicy"]) for each in to_all] == [
+        ("email", "team@company.example", {"owner": ["*"]})
+    ]
 
 
 def test_every_alarm_tells_the_ops_topic_what_it_means(assembly: Assembly) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from infra.stages import Stage
 from leadscore.adapters import settings
+from leadscore.adapters.topics import BUS_SOURCE, NURTURING_CONTINUES
 from leadscore.security_headers import SECURITY_HEADERS
-from tests.infra.synthesized import STACKS, Assembly, as_list
+from tests.infra.synthesized import STACKS, Assembly, as_list, assemblies, assembly_of
 
 POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
 SETTINGS: dict[str, type[settings.Settings]] = {
@@ -20,7 +21,10 @@ SETTINGS: dict[str, type[settings.Settings]] = {
     "Notify": settings.NotifySettings,
     "Api": settings.ApiSettings,
     "Erase": settings.EraseSettings,
+    "Feedback": settings.FeedbackSettings,
     "Cool": settings.CoolSettings,
+    "Digest": settings.DigestSettings,
+    "Nurture": settings.NurtureSettings,
     "Rebuild": settings.RebuildSettings,
 }
 PARAMETER = "arn:AWS::Partition:ssm:AWS::Region:AWS::AccountId:parameter"
@@ -65,6 +69,7 @@ RIGHTS = {
             "dynamodb:PutItem",
             "dynamodb:UpdateItem",
         },
+        "Table.Arn/index/people": {"dynamodb:Query"},
         f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
         "Alerts": {"sns:Publish"},
         "Bus.Arn": {"events:PutEvents"},
@@ -87,11 +92,34 @@ RIGHTS = {
         },
         "EventsQueue.Arn": {"sqs:SendMessage"},
     },
+    "Feedback": {
+        "Table.Arn": {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+    },
     "Cool": {
         "Table.Arn/index/due": {"dynamodb:Query"},
         "EventsQueue.Arn": {"sqs:SendMessage"},
         "ChangesQueue.Arn": {"sqs:SendMessage"},
         "Bus.Arn": {"events:PutEvents"},
+    },
+    "Nurture": {
+        "Table.Arn": {
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:Query",
+            "dynamodb:ConditionCheckItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
+        "Table.Arn/index/ranking": {"dynamodb:Query"},
+        f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        "EventsQueue.Arn": {"sqs:SendMessage"},
+        "Bus.Arn": {"events:PutEvents"},
+    },
+    "Digest": {
+        "Table.Arn": {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem"},
+        "Table.Arn/index/journal": {"dynamodb:Query"},
+        f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        "Digests": {"sns:Publish"},
     },
     "Rebuild": {
         "Table.Arn": {
@@ -118,6 +146,7 @@ READING_ROUTES = {
     *("/leads", "/leads/{id}", "/leads/{id}/export", "/accounts", "/accounts/{id}", "/tiers", "/ruleset"),
 }
 OPEN_ROUTES = {"/health", "/openapi.json"}
+FEEDBACK_ROUTE = "/alerts/{id}/verdict"
 PEOPLES_ROUTES = {f"/people{path}" for path in READING_ROUTES}
 # What catches what no other route takes.
 CATCH_ALL = {"", "/{proxy+}"}
@@ -161,6 +190,7 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "NotifyFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "NotifyFunction.RANK_SHARDS": str(stage.rank_shards),
         "NotifyFunction.STAGE": stage.name,
+        "NotifyFunction.FEEDBACK_URL": "https://PublicApiRestApi.execute-api.AWS::Region.AWS::URLSuffix/v1",
         "ApiFunction.TABLE_NAME": "Table",
         "ApiFunction.EVENTS_QUEUE_URL": "EventsQueue",
         "ApiFunction.RULESET_PARAMETER": "Ruleset",
@@ -173,12 +203,29 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "EraseFunction.TOMBSTONE_RETENTION_DAYS": str(stage.tombstone_retention_days),
         "EraseFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "EraseFunction.RANK_SHARDS": str(stage.rank_shards),
+        "FeedbackFunction.TABLE_NAME": "Table",
+        "FeedbackFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+        "FeedbackFunction.RANK_SHARDS": str(stage.rank_shards),
         "CoolFunction.TABLE_NAME": "Table",
         "CoolFunction.CHANGES_QUEUE_URL": "ChangesQueue",
         "CoolFunction.EVENTS_QUEUE_URL": "EventsQueue",
         "CoolFunction.BUS_NAME": "Bus",
         "CoolFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "CoolFunction.RANK_SHARDS": str(stage.rank_shards),
+        "NurtureFunction.TABLE_NAME": "Table",
+        "NurtureFunction.EVENTS_QUEUE_URL": "EventsQueue",
+        "NurtureFunction.BUS_NAME": "Bus",
+        "NurtureFunction.RULESET_PARAMETER": "Ruleset",
+        "NurtureFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+        "NurtureFunction.RANK_SHARDS": str(stage.rank_shards),
+        "DigestFunction.TABLE_NAME": "Table",
+        "DigestFunction.DIGESTS_TOPIC_ARN": "Digests",
+        "DigestFunction.RULESET_PARAMETER": "Ruleset",
+        "DigestFunction.RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+        "DigestFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+        "DigestFunction.RANK_SHARDS": str(stage.rank_shards),
+        "DigestFunction.SETTLING_SECONDS": str(stage.digest_settling_seconds),
+        "DigestFunction.STAGE": stage.name,
         "RebuildFunction.TABLE_NAME": "Table",
         "RebuildFunction.EVENTS_QUEUE_URL": "EventsQueue",
         "RebuildFunction.CHANGES_QUEUE_URL": "ChangesQueue",
@@ -241,6 +288,23 @@ def test_role_may_do_what_the_flow_needs_and_nothing_else(assembly: Assembly, na
     assert "Policies" not in role
     assert [assembly.show(each) for each in policy["Roles"]] == [f"{name}Role"]
     assert rights == RIGHTS[name] | {f"{name}Log.Arn": {"logs:CreateLogStream", "logs:PutLogEvents"}}
+
+
+def test_what_links_reach_writes_alerts_and_desks_and_reads_no_log(assembly: Assembly) -> None:
+    policy = assembly.properties("AWS::IAM::Policy")["FeedbackRoleDefaultPolicy"]
+    partitions: dict[str, list[str]] = {
+        action: statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in as_list(statement["Action"])
+        if action.startswith("dynamodb:")
+    }
+
+    assert partitions == {
+        "dynamodb:GetItem": ["ALERT#*", "DESK#*", "ID#*"],
+        "dynamodb:BatchGetItem": ["ID#*"],
+        "dynamodb:UpdateItem": ["ALERT#*"],
+        "dynamodb:PutItem": ["DESK#*"],
+    }
 
 
 def test_functions_share_no_role(assembly: Assembly) -> None:
@@ -347,6 +411,7 @@ def test_routes_are_the_sdks_paths_and_those_of_readers(assembly: Assembly, stag
             for path in READING_ROUTES | OPEN_ROUTES | (PEOPLES_ROUTES if stage.signs_people_in else set())
         }
         | {("DELETE", "/leads/{id}")}
+        | {(verb, FEEDBACK_ROUTE) for verb in ("GET", "POST", "PUT")}
         | {("ANY", path) for path in CATCH_ALL}
     )
 
@@ -357,6 +422,8 @@ def test_sending_needs_a_write_key_and_reading_and_erasing_a_signature(assembly:
             return "NONE", "IngestFunction.Arn"
         if path in OPEN_ROUTES:
             return "NONE", "ApiFunction.Arn"
+        if path == FEEDBACK_ROUTE:
+            return "AWS_IAM" if verb == "PUT" else "NONE", "FeedbackFunction.Arn"
         if verb == "DELETE":
             return "AWS_IAM", "EraseFunction.Arn"
         return "COGNITO_USER_POOLS" if path in PEOPLES_ROUTES else "AWS_IAM", "ApiFunction.Arn"
@@ -383,8 +450,11 @@ def test_one_permission_a_function_lets_its_own_trigger_and_no_other_call_it(ass
         for each in assembly.properties("AWS::Lambda::Permission").values()
     }
 
-    assert set(permissions) == {"ApiFunction.Arn", "CoolFunction.Arn", "EraseFunction.Arn", "IngestFunction.Arn"}
-    assert permissions.pop("CoolFunction.Arn")[0] == "events.amazonaws.com"
+    assert set(permissions) == {
+        f"{name}Function.Arn" for name in ("Api", "Cool", "Digest", "Erase", "Feedback", "Ingest", "Nurture")
+    }
+    for scheduled in ("Cool", "Digest", "Nurture"):
+        assert permissions.pop(f"{scheduled}Function.Arn")[0] == "events.amazonaws.com"
     for principal, source in permissions.values():
         assert principal == "apigateway.amazonaws.com"
         assert source.endswith(":PublicApiRestApi/*/*/*")
@@ -411,12 +481,77 @@ def test_erased_ids_are_kept_out_for_longer_than_anything_waits_to_be_delivered(
 
 
 def test_cool_runs_every_minute_and_its_next_run_is_its_retry(assembly: Assembly) -> None:
-    [schedule] = [each for each in assembly.properties("AWS::Events::Rule").values() if "ScheduleExpression" in each]
-    [target] = schedule["Targets"]
+    schedule, target = _schedule(assembly, "CoolFunction.Arn")
 
     assert (schedule["ScheduleExpression"], schedule["State"]) == ("rate(1 minute)", "ENABLED")
-    assert assembly.show(target["Arn"]) == "CoolFunction.Arn"
     assert target["RetryPolicy"] == {"MaximumRetryAttempts": 0}
+
+
+def test_nurture_runs_once_a_day_and_where_it_has_told_itself_to_go_on(assembly: Assembly) -> None:
+    schedule, _ = _schedule(assembly, "NurtureFunction.Arn")
+    continuing = [
+        each["EventPattern"]
+        for each in assembly.properties("AWS::Events::Rule").values()
+        if "EventPattern" in each and assembly.show(each["Targets"][0]["Arn"]) == "NurtureFunction.Arn"
+    ]
+
+    assert (schedule["ScheduleExpression"], schedule["State"]) == ("cron(0 6 * * ? *)", "ENABLED")
+    assert continuing == [{"source": [BUS_SOURCE], "detail-type": [NURTURING_CONTINUES]}]
+
+
+def test_nurture_writes_marks_of_people_and_counts_of_days_and_nothing_else(assembly: Assembly) -> None:
+    policy = assembly.properties("AWS::IAM::Policy")["NurtureRoleDefaultPolicy"]
+    writing = [
+        each
+        for each in policy["PolicyDocument"]["Statement"]
+        if {"dynamodb:PutItem", "dynamodb:UpdateItem"} & set(as_list(each["Action"]))
+    ]
+
+    assert [each["Condition"] for each in writing] == [
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ID#*", "NURTURE#*"]}}
+    ]
+
+
+def test_digest_runs_at_the_quarters_of_the_hour_and_its_next_run_is_its_retry(assembly: Assembly) -> None:
+    schedule, target = _schedule(assembly, "DigestFunction.Arn")
+
+    assert (schedule["ScheduleExpression"], schedule["State"]) == ("cron(0/15 * * * ? *)", "ENABLED")
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 0}
+
+
+def test_digest_writes_nothing_but_its_own_notes(assembly: Assembly) -> None:
+    statements = assembly.properties("AWS::IAM::Policy")["DigestRoleDefaultPolicy"]["PolicyDocument"]["Statement"]
+    [writing] = [each for each in statements if "dynamodb:PutItem" in as_list(each["Action"])]
+
+    assert as_list(writing["Action"]) == ["dynamodb:PutItem"]
+    assert writing["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["DIGEST"]}}
+
+
+def test_digests_are_mailed_where_the_context_has_a_sender_and_to_its_own_domain_alone() -> None:
+    mailing, dev = Assembly(assemblies() / "teams", "dev"), assembly_of("dev")
+    policy = mailing.properties("AWS::IAM::Policy")["DigestRoleDefaultPolicy"]["PolicyDocument"]["Statement"]
+    [sending] = [each for each in policy if each["Action"] == "ses:SendEmail"]
+    variables = mailing.properties("AWS::Lambda::Function")["DigestFunction"]["Environment"]["Variables"]
+    plain = dev.properties("AWS::Lambda::Function")["DigestFunction"]["Environment"]["Variables"]
+
+    assert [mailing.show(each) for each in sending["Resource"]] == [
+        f"arn:AWS::Partition:ses:AWS::Region:AWS::AccountId:identity/{name}"
+        for name in ("alerts@company.example", "company.example")
+    ]
+    assert sending["Condition"] == {
+        "StringEquals": {"ses:FromAddress": "alerts@company.example"},
+        "ForAllValues:StringLike": {"ses:Recipients": "*@company.example"},
+    }
+    assert variables["DIGEST_FROM"] == "alerts@company.example"
+    assert "DIGEST_FROM" not in plain
+
+
+def _schedule(assembly: Assembly, function: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schedule that calls a function, and its one target."""
+    rules = [each for each in assembly.properties("AWS::Events::Rule").values() if "ScheduleExpression" in each]
+    [schedule] = [each for each in rules if assembly.show(each["Targets"][0]["Arn"]) == function]
+    [target] = schedule["Targets"]
+    return schedule, target
 
 
 def test_preflight_is_answered_by_the_gateway_with_what_the_sdks_send(assembly: Assembly) -> None:

@@ -14,7 +14,20 @@ from pathlib import Path
 from infra.bundling import Bundle, bundle_function, bundle_layer
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("ingest", "score", "notify", "api", "erase", "cool", "rebuild", "importer", "slack")
+FUNCTIONS = (
+    "ingest",
+    "score",
+    "notify",
+    "api",
+    "erase",
+    "feedback",
+    "cool",
+    "digest",
+    "nurture",
+    "rebuild",
+    "importer",
+    "slack",
+)
 # What the Lambda runtime brings along: boto3 with everything under it.
 _RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "urllib3", "six")
 # One value serves all functions here: numbers where numbers are read, and nothing is called.
@@ -31,6 +44,8 @@ ENVIRONMENT = {
         ("RULESET_PARAMETER", "MAPPINGS_PARAMETER", "QUARANTINE_PARAMETER", "WRITE_KEYS_PARAMETER"), "name"
     ),
     "ALERTS_TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:alerts",
+    "DIGESTS_TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:digests",
+    "FEEDBACK_URL": "https://api.example/v1",
     "SLACK_QUEUES": "{}",
     "SLACK_PARAMETERS": "/name/",
     **dict.fromkeys(
@@ -45,6 +60,7 @@ ENVIRONMENT = {
             "MOST_QUEUED",
             "SLACK_TTL_SECONDS",
             "RETRY_SECONDS",
+            "SETTLING_SECONDS",
             "MAX_RECEIVES",
             "PLAIN_LOOPBACK",
         ),

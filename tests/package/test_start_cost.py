@@ -55,7 +55,7 @@ def test_core_is_a_small_part_of_a_start(costs: dict[str, float]) -> None:
     assert costs[CORE] < 0.3
 
 
-@pytest.mark.parametrize("name", ["ingest", "score", "api", "erase"])
+@pytest.mark.parametrize("name", ["ingest", "score", "api", "erase", "feedback"])
 def test_functions_that_somebody_waits_for_start_without_heavy_packages(clean: CleanInterpreter, name: str) -> None:
     run = clean.run("import handler, sys\nprint(*sorted(sys.modules))", function(name).path, layer().path / "python")
     loaded = set(run.output.split())

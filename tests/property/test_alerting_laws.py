@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from leadscore import parse_ruleset
 from leadscore.core.alert_desk import HANDLED_FOR, Desk, Request, RequestCause, Sealed, Waiting, due, file, seal, sent
-from leadscore.core.alerting import Standing
+from leadscore.core.alerting import Standing, account_silence
 from leadscore.core.instants import Millis, from_datetime, parse_instant
 from leadscore.core.ruleset import DISQUALIFIED, AlertPolicy
 from leadscore.core.working_hours import is_working
@@ -28,6 +28,7 @@ from tests.unit.alert_story import RULES
 START = datetime(2026, 3, 27, 12, tzinfo=UTC)
 LEADS = ("user:ann", "user:bob", "user:cid")
 ACCOUNTS = {"user:ann": "acme", "user:bob": "acme"}
+ACME = "account:acme"
 OUR_OWN = {"email": [{"suffix": "@ourselves.example"}]}
 
 # How long after the one before it happens, to whom, and what.
@@ -56,6 +57,7 @@ policies = st.fixed_dictionaries(
         "always": pick(["Demo Requested"], ["Demo Requested", "Call Requested"]),
         "hours": pick(*HOURS),
         "suppress": pick({"converted": False}, {"internal": OUR_OWN}),
+        "accounts": st.booleans(),
     },
 )
 leads = pick(*LEADS)
@@ -93,7 +95,7 @@ lags = st.lists(pick(*(timedelta(seconds=s) for s in (0, 0, 1, 59, 3600, 30_000)
 
 
 def make_office(policy: JsonObject) -> Office:
-    return Office(parse_ruleset(RULES.replace("POLICY", json.dumps(policy))), START)
+    return Office(parse_ruleset(RULES.replace("POLICY", json.dumps(policy))), START, ratings={})
 
 
 def fail_as(office: Office, falls: list[bool], waits: list[timedelta]) -> None:
@@ -240,11 +242,42 @@ def test_an_account_is_told_of_once_per_cooldown_but_for_hand_raises(
     office = make_office(policy)
     fail_as(office, falls, waits)
     run(office, history)
-    of_acme = [one for one in alerts_of(office) if one.alert.leads[0].lead in ACCOUNTS]
+    of_acme = [one for one in alerts_of(office) if one.alert.leads[0].lead in {ACME, *ACCOUNTS}]
     for before, after in pairwise(of_acme):
         raised = any(entry.raised is not None for entry in after.alert.leads)
         assert raised or after.first - before.last >= policy_of(office).account_cooldown
     assert all(len(one.alert.leads) == 1 for one in alerts_of(office) if one not in of_acme)
+
+
+@given(policies, mixed, crashes, lags)
+def test_an_account_itself_is_told_of_only_after_a_silence_about_it_and_its_people(
+    policy: JsonObject, history: list[Move], falls: list[bool], waits: list[timedelta]
+) -> None:
+    office = make_office(policy)
+    fail_as(office, falls, waits)
+    run(office, history)
+    of_acme = [one for one in alerts_of(office) if one.alert.leads[0].lead in {ACME, *ACCOUNTS}]
+    for place, after in enumerate(of_acme):
+        about_account = [entry.is_account for entry in after.alert.leads]
+        assert about_account.count(True) <= 1
+        assert (after.alert.kind == "account") == all(about_account)
+        if any(about_account):
+            event("told of alone" if all(about_account) else "told of with its people")
+            assert policy.get("accounts", True)
+            silence = account_silence(policy_of(office))
+            assert all(after.first - before.last >= silence for before in of_acme[:place])
+
+
+@given(policies, mixed)
+def test_accounts_delay_no_lead_but_by_what_is_told_of_them_themselves(policy: JsonObject, history: list[Move]) -> None:
+    """Where no alert is about an account, leads are told of as if there were no alerts on accounts."""
+    with_accounts, without = make_office({**policy, "accounts": True}), make_office({**policy, "accounts": False})
+    run(with_accounts, history)
+    run(without, history)
+    told = [(one.first, one.alert.kind, one.alert.leads) for one in alerts_of(with_accounts)]
+    if not any(entry.is_account for _, _, leads in told for entry in leads):
+        event("no alert about an account")
+        assert told == [(one.first, one.alert.kind, one.alert.leads) for one in alerts_of(without)]
 
 
 @given(policies, mixed, crashes, lags)
@@ -265,7 +298,8 @@ def test_nobody_is_told_of_a_lead_that_does_not_stand_for_it_at_that_instant(
             assert not (standing.converted and rules.suppress_converted)
             assert entry.raised is not None or standing.tier in tiers
             assert entry.raised is not None or standing.fit >= (rules.min_fit or 0)
-        totals = [standings[entry.lead].total for entry in one.alert.leads]
+            assert not standing.nobody
+        totals = [standings[entry.lead].total for entry in one.alert.leads if not entry.is_account]
         assert totals == sorted(totals, reverse=True)
 
 
@@ -287,7 +321,7 @@ def test_nobody_is_silenced_by_an_alert_that_never_went_out(policy: JsonObject, 
 
 @given(
     policies,
-    st.lists(st.tuples(passing, leads, rarely, passing, rarely), min_size=5, max_size=30),
+    st.lists(st.tuples(passing, pick(*LEADS, ACME), rarely, passing, rarely), min_size=5, max_size=30),
 )
 def test_a_desk_keeps_its_laws_whatever_is_filed_and_however_late(
     policy: JsonObject, asked: list[tuple[timedelta, str, bool, timedelta, bool]]
@@ -296,7 +330,7 @@ def test_a_desk_keeps_its_laws_whatever_is_filed_and_however_late(
     office = make_office({**policy, "min_fit": 0})
     rules, tiers = policy_of(office), office.ruleset.tiers
     desk, now = Desk("account:acme"), from_datetime(START)
-    standings = dict.fromkeys(LEADS, Standing("hot", 60))
+    standings = dict.fromkeys([*LEADS, ACME], Standing("hot", 60))
     told: list[tuple[Millis, Sealed]] = []
     settled: list[str] = []
     filed = 0
@@ -304,7 +338,7 @@ def test_a_desk_keeps_its_laws_whatever_is_filed_and_however_late(
         if filed < len(asked):
             pause, lead, raised, late, slow = asked[filed]
             now += pause // MILLISECOND
-            cause: RequestCause = "hand_raise" if raised else "tier"
+            cause: RequestCause = "hand_raise" if raised and lead != ACME else "tier"
             request = Request(f"r{filed}", lead, now - late // MILLISECOND, cause, None, None, 0.0, "")
             desk = file(rules, desk, request, now)
             filed += 1

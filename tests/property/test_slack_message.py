@@ -8,7 +8,7 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadscore.core.alerts import Alert, AlertAccount, AlertedLead, AlertReason
+from leadscore.core.alerts import AccountMove, Alert, AlertAccount, AlertedLead, AlertKind, AlertReason
 from leadscore.core.changes import Person
 from leadscore.core.slack_message import escape, slack_message
 from leadscore.core.wording import one_line
@@ -16,6 +16,7 @@ from tests.slack_rules import check_message, is_escaped, shown
 from tests.unit.alerts import ALERT, LEAD
 
 TYPED = st.text(st.characters(codec=None) | st.sampled_from("<>&!@#|*\n\u202e;ltgamp"), max_size=300)
+KINDS: tuple[AlertKind, ...] = ("alert", "follow_up", "account")
 POINTS = st.floats(-1e6, 1e6)
 
 
@@ -43,12 +44,16 @@ def leads(draw: st.DrawFn) -> AlertedLead:
 
 @st.composite
 def alerts(draw: st.DrawFn) -> Alert:
-    account = AlertAccount(draw(TYPED.filter(bool)), draw(TYPED)) if draw(st.booleans()) else None
+    kind = draw(st.sampled_from(KINDS))
+    move = AccountMove(draw(TYPED.filter(bool)), draw(TYPED), draw(POINTS), draw(POINTS), draw(st.integers(0, 1000)))
+    moves = move if kind == "account" or draw(st.booleans()) else None
+    named = kind == "account" or draw(st.booleans())
+    account = AlertAccount(draw(TYPED.filter(bool)), draw(TYPED), moves) if named else None
     people = tuple(draw(leads()) for _ in range(draw(st.integers(1, 3))))
     people *= draw(st.sampled_from([1, 1, 30]))
     return replace(
         ALERT,
-        kind=draw(st.sampled_from(["alert", "follow_up"])),
+        kind=kind,
         account=account,
         leads=people,
         more_leads=draw(st.integers(0, 3)),

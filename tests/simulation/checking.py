@@ -77,6 +77,7 @@ def find_faults(world: World, events: Sequence[Event]) -> list[str]:
     if set(world.machines.ids) != committed:
         faults.append(f"announced {len(set(world.machines.ids))} changes of {len(committed)}")
     alerts = {name for name, (_, _, change) in world.store.committed.items() if change.alert == "wanted"}
+    alerts |= {name for name, (_, change) in world.store.rated.items() if change.alert == "wanted"}
     if set(world.people.ids) != alerts:
         faults.append(f"alerted {len(set(world.people.ids))} times of {len(alerts)}")
     return faults

@@ -299,6 +299,10 @@ class World:
         if change.alert == "wanted":
             self.people.announce(change)
 
+    def _tell_of_account(self, change: AccountChange) -> None:
+        if change.alert == "wanted":
+            self.people.announce(change)
+
     def _notify(self) -> None:
         taken = self.changes.receive(1)
 
@@ -306,7 +310,7 @@ class World:
             for body, _ in taken.values():
                 message = json.loads(body)
                 if "account" in message:
-                    announce_pending_of_account(self.store, self.machines, message["account"])
+                    announce_pending_of_account(self.store, self._tell_of_account, self.machines, message["account"])
                 else:
                     announce_pending(self.store, self._tell_people, self.machines, message["lead"])
             return set()

@@ -1,13 +1,14 @@
 """Stories of the alert policy, written as what happens and what goes out, line by line.
 
     clock: Europe/Berlin                            the zone of all times; UTC if not given
-    policy: {tier: hot, cooldown: 7d}               the `alerts` of the ruleset, also over several indented lines
+    policy: {tier: hot, cooldown: 7d}               the `alerts` of the ruleset, also over several indented lines;
+                                                    accounts are rated where it says something of `accounts`
 
     Mon 2026-03-02 10:00  ann does Trial Started    an event
     Mon 2026-03-02 10:00  ann is {title: VP}        what is known of her
     Mon 2026-03-02 10:00  ann joins acme            her account
     Mon 2026-03-02 10:00  ann becomes bob           two leads turn out to be one person
-    Mon 2026-03-02 10:00  ann is snoozed until Wed 2026-03-04 10:00
+    Mon 2026-03-02 10:00  ann is snoozed until Wed 2026-03-04 10:00, and so may be `account acme`
     Mon 2026-03-02 10:00  ann did Trial Started     an event that was imported
     Mon 2026-03-02 10:00  > alert: ann entered hot              what goes out
     Mon 2026-03-02 10:00  x bob: has converted                  who is not told of, and why
@@ -50,6 +51,7 @@ class Story:
 
     ruleset: Ruleset
     zone: ZoneInfo
+    rated: bool
     happens: list[tuple[datetime, str]]
     expected: list[str]
 
@@ -68,7 +70,7 @@ def read_story(text: str) -> Story:
             expected.append(f"{found['when']}  {found['what']}")
         else:
             happens.append((read_instant(found["when"], zone), found["what"]))
-    return Story(parse_ruleset(RULES.replace("POLICY", policy)), zone, happens, expected)
+    return Story(parse_ruleset(RULES.replace("POLICY", policy)), zone, "accounts:" in policy, happens, expected)
 
 
 def read_instant(text: str, zone: ZoneInfo) -> datetime:
@@ -83,7 +85,7 @@ def tell_instant(instant: datetime, zone: ZoneInfo) -> str:
 
 def play(story: Story) -> list[str]:
     """Let the story happen, and return what came of it in the form of its lines."""
-    office = Office(story.ruleset, story.happens[0][0])
+    office = Office(story.ruleset, story.happens[0][0], ratings={} if story.rated else None)
     for number, (instant, what) in enumerate(story.happens):
         office.advance(instant)
         act(office, story, what, number)
@@ -96,8 +98,8 @@ def play(story: Story) -> list[str]:
 def act(office: Office, story: Story, what: str, number: int) -> None:
     if what == "end":
         return
-    lead, verb, rest = what.split(" ", 2)
-    identity = f"user:{lead}"
+    lead, verb, rest = what.removeprefix("account ").split(" ", 2)
+    identity = f"account:{lead}" if what.startswith("account ") else f"user:{lead}"
     if verb == "does":
         office.hear(identity, track(rest, office.now, number))
     elif verb == "did":
@@ -133,4 +135,4 @@ def told(request: Request) -> str:
 
 
 def bare(identity: str) -> str:
-    return identity.removeprefix("user:")
+    return identity.removeprefix("user:").replace("account:", "account ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from leadscore.core.alerts import Alert, AlertAccount, AlertedLead, AlertReason
+from leadscore.core.alerts import AccountMove, Alert, AlertAccount, AlertedLead, AlertKind, AlertReason
 from leadscore.core.changes import Person
 
 LEAD = AlertedLead(
@@ -66,3 +66,15 @@ def about_many(people: int, *, more: int = 0, **changes: Any) -> Alert:
         for place in range(people)
     )
     return replace(ALERT, leads=leads, more_leads=more, **changes)
+
+
+MOVE = AccountMove(tier="hot", previous_tier="warm", score=71.0, previous_score=48.5, people=4)
+
+
+def about_account(people: int = 2, kind: AlertKind = "account") -> Alert:
+    """Return an alert about a hot account with so many of its people, or about hot people of it, too."""
+    alert = about_many(people, kind=kind, account=AlertAccount("acme", "Acme Corporation", MOVE))
+    if kind != "account":
+        return alert
+    warm = [replace(one, tier="warm", previous_tier="warm", score=40.0, previous_score=40.0) for one in alert.leads]
+    return replace(alert, leads=tuple(warm))

@@ -75,6 +75,11 @@ class Office:
     store: MemoryStore = field(default_factory=MemoryStore)
     desks: MemoryDesks = field(default_factory=MemoryDesks)
     fake: Fake = field(default_factory=Fake)
+    tokens: int = 0
+
+    def make_token(self) -> str:
+        self.tokens += 1
+        return f"token-{self.tokens}"
 
     @property
     def tools(self) -> AlertTools:
@@ -86,6 +91,8 @@ class Office:
             publisher=self.fake,
             releases=self.fake,
             lead_page="https://x.example/{id}",
+            feedback_url="https://api.example/v1",
+            make_token=self.make_token,
             clock=lambda: self.now,
             pause=lambda _: None,
         )
@@ -123,7 +130,14 @@ def test_a_hot_lead_is_told_of_with_what_it_did() -> None:
     [lead] = alert.leads
     assert (lead.person["name"], lead.owner, lead.source, lead.score, lead.tier) == ("Ada", "kim", "website", 60, "hot")
     assert [(one.label, one.points, one.last_at) for one in lead.reasons] == [("Trial", 60, "2026-03-02T10:00:00.000Z")]
-    assert lead.links == {"lead": "https://x.example/ada"}
+    verdict = f"https://api.example/v1/alerts/{alert.id}/verdict"
+    about = f"lead={pseudonym('user:ada')}&t=token-1"
+    assert lead.links == {
+        "lead": "https://x.example/ada",
+        "good": f"{verdict}?v=good&{about}",
+        "junk": f"{verdict}?v=junk&{about}",
+        "snooze": f"{verdict}?v=snooze&{about}",
+    }
     assert office.outcomes() == [("ada", "sent", "entered hot")]
     record = office.desks.find_alert(alert.id)
     assert record is not None

@@ -354,6 +354,21 @@ STORIES = {
         Mon 2026-03-02 12:00  > follow-up: bob entered hot; cid raised its hand (Demo Requested)
         Mon 2026-03-30 10:00  end
     """,
+    "a hand-raise that is left untold brings nobody forward": """
+        policy: {tier: hot, account_cooldown: 2d, always: [Demo Requested]}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 09:00  cid joins acme
+        Mon 2026-03-02 09:30  cid is snoozed until Mon 2026-03-09 10:00
+        Mon 2026-03-02 10:00  ann does Team Invited
+        Mon 2026-03-02 10:00  > alert: ann entered hot
+        Mon 2026-03-02 11:00  bob does Team Invited
+        Mon 2026-03-02 12:00  cid does Demo Requested
+        Mon 2026-03-02 12:00  x cid: is snoozed until 2026-03-09T10:00:00.000Z
+        Wed 2026-03-04 10:00  > follow-up: bob entered hot
+        Mon 2026-03-30 10:00  end
+    """,
     "a hand that is raised while the tier's alert settles makes one alert of both": """
         policy: {tier: hot, delay: 10m, always: [Demo Requested]}
 
@@ -415,6 +430,189 @@ STORIES = {
         Tue 2026-03-03 10:00  ann does Trial Started
         Tue 2026-03-03 11:00  bob does Demo Requested
         Tue 2026-03-03 11:00  > alert: bob raised its hand (Demo Requested)
+        Mon 2026-03-30 10:00  end
+    """,
+    "several warm people make their account hot, and that is told once": """
+        policy: {tier: hot, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 10:00  ann does Trial Started
+        Mon 2026-03-02 10:10  bob does Trial Started
+        Mon 2026-03-02 10:10  > account: account acme entered hot
+        Mon 2026-03-02 10:20  cid joins acme
+        Mon 2026-03-02 10:20  cid does Trial Started
+        Mon 2026-03-30 10:00  end
+    """,
+    "a hot lead that makes its account hot is one message, not two": """
+        policy: {tier: hot, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 10:00  ann does Team Invited
+        Mon 2026-03-02 10:00  > alert: ann entered hot
+        Mon 2026-03-02 10:00  x account acme: within the cooldown of the last alert on it or its people
+        Mon 2026-03-30 10:00  end
+    """,
+    "nor is it two where nobody wants a cooldown": """
+        policy: {tier: hot, cooldown: none, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 10:00  ann does Team Invited
+        Mon 2026-03-02 10:00  > alert: ann entered hot
+        Mon 2026-03-02 10:00  x account acme: within the cooldown of the last alert on it or its people
+        Mon 2026-03-30 10:00  end
+    """,
+    "a lead and its account that settle together go out together": """
+        policy: {tier: hot, delay: 5m, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 10:00  ann does Team Invited
+        Mon 2026-03-02 10:05  > alert: account acme entered hot; ann entered hot
+        Mon 2026-03-30 10:00  end
+    """,
+    "what became hot at the weekend is told on Monday, in one message": """
+        clock: Europe/Berlin
+        policy: {tier: hot, accounts: true, hours: {time_zone: Europe/Berlin, from: "09:00", to: "17:00"}}
+
+        Fri 2026-03-06 09:00  ann joins acme
+        Fri 2026-03-06 09:00  bob joins acme
+        Fri 2026-03-06 10:00  dan joins beta
+        Sat 2026-03-07 10:00  ann does Team Invited
+        Sat 2026-03-07 11:00  bob does Trial Started
+        Sat 2026-03-07 12:00  dan does Trial Started
+        Sat 2026-03-07 12:00  eve joins beta
+        Sat 2026-03-07 12:00  eve does Trial Started
+        Mon 2026-03-09 09:00  > alert: account acme entered hot; ann entered hot
+        Mon 2026-03-09 09:00  > account: account beta entered hot
+        Mon 2026-03-30 10:00  end
+    """,
+    "an account that cooled before its time came is not told of, and is news when it returns": """
+        policy: {tier: hot, accounts: true, rearm_below: 40, hours: {time_zone: UTC, from: "09:00", to: "17:00"}}
+
+        Fri 2026-03-06 20:00  ann joins acme
+        Fri 2026-03-06 20:00  bob joins acme
+        Fri 2026-03-06 20:00  ann does Trial Started
+        Fri 2026-03-06 20:00  bob does Pricing Viewed
+        Mon 2026-03-09 09:00  x account acme: is no longer hot
+        Mon 2026-03-09 10:00  bob does Pricing Viewed
+        Mon 2026-03-09 10:00  > account: account acme entered hot
+        Mon 2026-03-30 10:00  end
+    """,
+    "an account that flaps is told of once, and again when it was below the line and its cooldown is over": """
+        policy: {tier: hot, rearm_below: 48, account_cooldown: 3d, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 10:00  ann does Trial Started
+        Mon 2026-03-02 10:00  bob does Pricing Viewed
+        Mon 2026-03-02 10:00  > account: account acme entered hot
+        Wed 2026-03-04 10:30  bob does Pricing Viewed
+        Wed 2026-03-04 10:30  x account acme: within the cooldown of the last alert on it or its people
+        Fri 2026-03-06 12:00  bob does Pricing Viewed
+        Fri 2026-03-06 12:00  > account: account acme entered hot
+        Mon 2026-03-30 10:00  end
+    """,
+    "an account that was left untold for what was told of its people is told of once that is long ago": """
+        policy: {tier: hot, rearm_below: 48, cooldown: 7d, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 10:00  ann does Team Invited
+        Mon 2026-03-02 10:00  > alert: ann entered hot
+        Mon 2026-03-02 10:00  x account acme: within the cooldown of the last alert on it or its people
+        Sun 2026-03-08 10:00  ann does Trial Started
+        Sun 2026-03-08 10:00  bob does Pricing Viewed
+        Sun 2026-03-08 10:00  x account acme: within the cooldown of the last alert on it or its people
+        Wed 2026-03-11 10:30  bob does Pricing Viewed
+        Wed 2026-03-11 10:30  > account: account acme entered hot
+        Mon 2026-03-30 10:00  end
+    """,
+    "an account that flaps above the line is told of once": """
+        policy: {tier: hot, rearm_below: 40, account_cooldown: 1d, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 10:00  ann does Trial Started
+        Mon 2026-03-02 10:00  bob does Pricing Viewed
+        Mon 2026-03-02 10:00  > account: account acme entered hot
+        Mon 2026-03-16 10:30  bob does Pricing Viewed
+        Mon 2026-03-16 10:30  x account acme: has not been below 40 since the last alert
+        Mon 2026-03-30 10:00  end
+    """,
+    "people who become hot after their account are told of in its follow-up": """
+        policy: {tier: hot, account_cooldown: 1d, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 10:00  ann does Trial Started
+        Mon 2026-03-02 10:00  bob does Trial Started
+        Mon 2026-03-02 10:00  > account: account acme entered hot
+        Mon 2026-03-02 11:00  ann does Pricing Viewed
+        Tue 2026-03-03 10:00  > follow-up: ann entered hot
+        Mon 2026-03-30 10:00  end
+    """,
+    "an account that asks within its cooldown brings nobody forward": """
+        policy: {tier: hot, account_cooldown: 7d, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 10:00  ann does Team Invited
+        Mon 2026-03-02 10:00  > alert: ann entered hot
+        Mon 2026-03-02 10:00  x account acme: within the cooldown of the last alert on it or its people
+        Fri 2026-03-06 12:00  bob is {title: VP}
+        Fri 2026-03-06 12:00  bob does Trial Started
+        Fri 2026-03-06 12:00  x account acme: within the cooldown of the last alert on it or its people
+        Mon 2026-03-09 10:00  > follow-up: bob entered hot
+        Mon 2026-03-30 10:00  end
+    """,
+    "an account of customers, rivals or misfits is not told of": """
+        policy: {tier: hot, min_fit: 10, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 09:10  ann does Subscription Started
+        Mon 2026-03-02 09:10  bob does Subscription Started
+        Mon 2026-03-02 10:00  ann does Trial Started
+        Mon 2026-03-02 10:00  bob does Trial Started
+        Mon 2026-03-02 10:00  x account acme: has nobody who may be told of
+        Mon 2026-03-02 11:00  cid joins beta
+        Mon 2026-03-02 11:00  dan joins beta
+        Mon 2026-03-02 11:00  eve joins beta
+        Mon 2026-03-02 11:00  eve is {email: eve@rival.example, title: VP}
+        Mon 2026-03-02 11:00  cid does Trial Started
+        Mon 2026-03-02 11:00  dan does Trial Started
+        Mon 2026-03-02 11:00  x account beta: has a fit of 0, below 10
+        Mon 2026-03-30 10:00  end
+    """,
+    "an account that an import made hot is no news": """
+        policy: {tier: hot, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 10:00  ann did Trial Started
+        Mon 2026-03-02 10:00  bob did Trial Started
+        Mon 2026-03-02 11:00  bob does Pricing Viewed
+        Mon 2026-03-02 11:00  > alert: bob entered hot
+        Mon 2026-03-30 10:00  end
+    """,
+    "a policy may leave accounts out": """
+        policy: {tier: hot, accounts: false}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 10:00  ann does Trial Started
+        Mon 2026-03-02 10:00  bob does Trial Started
+        Mon 2026-03-30 10:00  end
+    """,
+    "an account that is snoozed is not told of": """
+        policy: {tier: hot, accounts: true}
+
+        Mon 2026-03-02 09:00  ann joins acme
+        Mon 2026-03-02 09:00  bob joins acme
+        Mon 2026-03-02 09:30  account acme is snoozed until Mon 2026-03-09 10:00
+        Mon 2026-03-02 10:00  ann does Trial Started
+        Mon 2026-03-02 10:00  bob does Trial Started
+        Mon 2026-03-02 10:00  x account acme: is snoozed until 2026-03-09T10:00:00.000Z
         Mon 2026-03-30 10:00  end
     """,
     "a visitor that waits for the morning is told of as the user that it became": """

@@ -13,15 +13,15 @@ from jsonschema import Draft202012Validator
 
 import leadscore
 from leadscore.core.alerts import (
+    AccountMove,
     Alert,
-    AlertAccount,
     AlertedLead,
     AlertReason,
     UnreadableAlertError,
     suggest_next_step,
     top_reasons,
 )
-from tests.unit.alerts import ALERT, LEAD, about, about_many, person_of
+from tests.unit.alerts import ALERT, LEAD, about, about_account, about_many, person_of
 
 SCHEMA: dict[str, Any] = json.loads(Path(leadscore.__file__).with_name("alert.schema.json").read_text())
 BARE = replace(
@@ -34,6 +34,8 @@ VARIANTS = {
     "bare": BARE,
     "hand-raise": about(cause="hand_raise", event="Demo Requested"),
     "follow-up": about_many(3, more=7, kind="follow_up"),
+    "account": about_account(),
+    "lead with its account": about_account(kind="alert"),
 }
 
 
@@ -51,7 +53,7 @@ def test_the_schema_is_one_and_describes_every_field_and_no_other() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     described = {
         "Alert": (SCHEMA, {field.name for field in fields(Alert)} | {"schema"}),
-        "account": (SCHEMA["$defs"]["account"], {field.name for field in fields(AlertAccount)}),
+        "account": (SCHEMA["$defs"]["account"], {"id", "name"} | {field.name for field in fields(AccountMove)}),
         "lead": (SCHEMA["$defs"]["lead"], {field.name for field in fields(AlertedLead)}),
         "reason": (SCHEMA["$defs"]["reason"], {field.name for field in fields(AlertReason)}),
         "person": (SCHEMA["$defs"]["person"], set(LEAD.person)),
@@ -62,8 +64,9 @@ def test_the_schema_is_one_and_describes_every_field_and_no_other() -> None:
 
 
 def wrong(path: str, value: object) -> dict[str, Any]:
-    """Return the alert's document with another value at a path, or none there."""
-    document: dict[str, Any] = deepcopy(replace(ALERT, more_leads=1).to_dict())
+    """Return the alert's document with another value at a path, or none there; of an account's where it is of that."""
+    alert = about_account() if path in OF_ACCOUNTS else replace(ALERT, more_leads=1)
+    document: dict[str, Any] = deepcopy(alert.to_dict())
     target: Any = document
     *way, last = path.replace("[0]", ".0").split(".")
     for step in way:
@@ -75,6 +78,7 @@ def wrong(path: str, value: object) -> dict[str, Any]:
     return document
 
 
+OF_ACCOUNTS = {f"account.{field.name}" for field in fields(AccountMove)}
 MISTAKES: list[tuple[str, object]] = [
     ("schema", "leadscore.alert/2"),
     ("schema", None),
@@ -83,6 +87,13 @@ MISTAKES: list[tuple[str, object]] = [
     ("at", "yesterday"),
     ("account", "acme"),
     ("account.id", 7),
+    ("account.tier", None),
+    ("account.tier", ""),
+    ("account.previous_tier", None),
+    ("account.score", "71"),
+    ("account.previous_score", True),
+    ("account.people", -1),
+    ("account.people", None),
     ("leads", []),
     ("leads", {"0": {}}),
     ("more_leads", -1),

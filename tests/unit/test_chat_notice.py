@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from leadscore.core.alerts import Alert, AlertAccount
 from leadscore.core.chat_notice import chat_notice
-from tests.unit.alerts import ALERT, about, about_many, named
+from tests.unit.alerts import ALERT, about, about_account, about_many, named
 
 # By the parameters that AWS documents: custom notifications, event schema.
 TEXT = {"type": "string", "minLength": 1}
@@ -100,3 +100,16 @@ def test_what_was_typed_is_no_markup_and_has_an_end(typed: str) -> None:
     assert "\n#" not in described
     document["metadata"].pop("threadId")  # which nobody sees
     assert "<" not in json.dumps(document)
+
+
+def test_a_hot_account_is_one_notice_about_it() -> None:
+    document = notice(about_account(1))
+    assert document["content"]["title"] == "Hot account: Acme Corporation"
+    assert document["content"]["description"].splitlines()[:3] == [
+        "Account: score 71.0 (was 48.5), hot, was warm, 4 people",
+        "",
+        "**Person 0**",
+    ]
+    assert "tier: hot" in document["content"]["keywords"]
+    assert document["metadata"]["summary"] == "Hot account: Acme Corporation, score 71.0 (was 48.5)"
+    assert document["metadata"]["eventType"] == "account"

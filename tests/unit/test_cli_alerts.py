@@ -16,10 +16,10 @@ from typer.testing import CliRunner, Result
 from leadscore.adapters.desks import DynamoDesks
 from leadscore.core.identity import pseudonym
 from leadscore.core.instants import parse_instant, to_datetime
-from leadscore.usecases.alert_records import ChangeKey, ChangeRecord, Outcome
+from leadscore.usecases.alert_records import AccountChangeRecord, ChangeKey, ChangeRecord, Outcome
 from leadscore_cli import alerts, main
 from tests.contract.leads_table import TABLE, create_leads_table
-from tests.contract.test_desks import CHANGE
+from tests.contract.test_desks import ACCOUNT_CHANGE, CHANGE
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -103,3 +103,18 @@ def test_what_cannot_be_asked_for_is_said(arguments: tuple[str, str]) -> None:
     result = run(*arguments)
     assert result.exit_code == 1
     assert arguments[1] in result.output
+
+
+def test_accounts_are_listed_among_leads_in_the_order_of_time() -> None:
+    desks = DynamoDesks(boto3.client("dynamodb"), TABLE, shards=2, retention_days=400)
+    change = replace(ACCOUNT_CHANGE, at="2026-03-08T18:00:00.000Z")
+    desks.note(AccountChangeRecord(ChangeKey("account:acme", change.id), change, "suppressed", "told of its people"))
+    shown = run().output
+    assert [line.split()[1] for line in shown.splitlines()[1:5]] == ["ada", "account", "bob", "kim"]
+    assert "account acme" in shown
+    assert "warm to hot" in shown
+    assert "told of its people" in shown
+    [listed] = [one for one in json.loads(run("--json").output) if one["kind"] == "account"]
+    assert (listed["account"], listed["lead"], listed["outcome"], listed["score"]) == ("acme", None, "suppressed", 71.0)
+    assert leads("--lead", "bob") == ["bob"]
+    assert len(json.loads(run("--outcome", "suppressed", "--json").output)) == 2

@@ -95,6 +95,19 @@ def test_an_id_is_one_segment_of_the_path(answering: Answering, lead: str, path:
     assert answer.request.url == f"{BASE}/leads/{path}"
 
 
+def test_a_verdict_is_put_with_its_body_signed(answering: Answering) -> None:
+    answer = answering(Answer(content=b'{"verdict": "junk"}'))
+    with client() as api:
+        assert api.judge("a/1", {"verdict": "junk", "lead": "ada"})["verdict"] == "junk"
+
+    request = answer.request
+    assert (request.method, request.url) == ("PUT", f"{BASE}/alerts/a%2F1/verdict")
+    assert isinstance(request.body, bytes)
+    assert json.loads(request.body) == {"verdict": "junk", "lead": "ada"}
+    assert header(request, "Content-Type") == "application/json"
+    assert "/eu-west-1/execute-api/aws4_request" in header(request, "Authorization")
+
+
 def test_events_go_with_the_write_key_and_no_signature(answering: Answering) -> None:
     answer = answering(Answer(content=b'{"success": true}'))
 

@@ -51,13 +51,13 @@ def cents(load: Workload) -> dict[str, float]:
 def test_a_million_plain_events_cost_what_a_calculation_by_hand_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(costs, "ASSUMED", replace(ASSUMED, metrics=9, alarms=11))
     # Writes 1 M * 0.625. Log of 400 days: 1 M * 4800/365 events of 750 + 120 + 100 bytes = 11.88 GiB at 0.25 + 0.20.
-    # Lambda: 100,000 + 10,000 + 43,800 calls = 0.03; GB-seconds 0.5 * 10,000 + 1 * (1,000 + 20,000) + 0.25 * 4,380
-    # = 27,095 = 0.36. REST 100,000 = 0.35. SQS: 100,000 sends, 10,000 * 10 receives and deletes each, 1,314,000 polls.
+    # Lambda: 100,000 + 10,000 + 43,800 + 2,920 calls = 0.03; GB-seconds 0.5 * 10,000 + 1 * (1,000 + 20,000)
+    # + 0.25 * 4,380 + 0.5 * 292, and 15 of nurture, = 27,256 = 0.36. REST 100,000 = 0.35. SQS: 100,000 sends, 10,000 * 10 receives and deletes each, 1,314,000 polls.
     # CloudWatch: 9 * 0.30 + 11 * 0.10; logs 153,800 * 1,500 + 100,000 * 400 bytes = 0.252 GiB at 0.50.
     wanted = {"DynamoDB": 5.97, "CloudWatch": 3.93, "SQS": 0.65, "Lambda": 0.39, "API Gateway": 0.35}
 
     assert cents(PLAIN) == wanted
-    assert round(estimate(PLAIN, PRICES).usd, 2) == 11.28
+    assert round(estimate(PLAIN, PRICES).usd, 2) == 11.29
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,21 @@ def test_options_reach_the_model() -> None:
         "--tier-changes",
         ".5",
     ]
-    counts = ["--alerts", "5", "--list-reads", "6", "--rebuilds", "2", "--leads", "8", "--retention-days", "9"]
-    counts += ["--slack-routes", "3"]
+    counts = [
+        "--alerts",
+        "5",
+        "--nurtured",
+        "4",
+        "--list-reads",
+        "6",
+        "--rebuilds",
+        "2",
+        "--leads",
+        "8",
+        "--retention-days",
+        "9",
+    ]
+    counts += ["--slack-routes", "3", "--digests", "7"]
     sizes = ["--event-bytes", "10", "--events-per-request", "11", "--events-per-batch", "12", "--large-ruleset"]
     result = run("--events-per-month", "1000", *shares, *counts, *sizes, "--json")
 
@@ -221,8 +234,16 @@ def test_options_reach_the_model() -> None:
         "joins": 0.4,
         "tier_changes": 0.5,
     }
-    wanted |= {"alerts": 5, "list_reads": 6, "rebuilds": 2, "leads": 8, "retention_days": 9, "event_bytes": 10}
-    wanted |= {"slack_routes": 3, "events_per_request": 11, "events_per_batch": 12, "large_ruleset": True}
+    wanted |= {
+        "alerts": 5,
+        "nurtured": 4,
+        "list_reads": 6,
+        "rebuilds": 2,
+        "leads": 8,
+        "retention_days": 9,
+        "event_bytes": 10,
+    }
+    wanted |= {"digests": 7, "slack_routes": 3, "events_per_request": 11, "events_per_batch": 12, "large_ruleset": True}
     assert wanted.items() <= workload.items()
 
 
@@ -282,3 +303,16 @@ def test_a_slack_route_costs_its_polling_and_alarms_and_each_post_two_writes_and
     assert two["sqs_requests"] - one["sqs_requests"] == ASSUMED.idle_polls_of_a_route + 3 * 1000
     assert (one["alarms"] - none["alarms"], two["alarms"] - one["alarms"]) == (3, 2)
     assert (one["metrics"] - none["metrics"], two["metrics"] - one["metrics"]) == (3, 0)
+
+
+def test_digests_cost_a_publication_and_a_write_each_and_a_look_at_each_change() -> None:
+    load = replace(PLAIN, tier_changes=0.01, by_time=0)
+    none, six = (count_units(replace(load, digests=digests)) for digests in (0, 6))
+    days = ASSUMED.days_of_digests
+
+    assert six["dynamodb_writes"] - none["dynamodb_writes"] == pytest.approx(6 * days)
+    assert six["sns_publishes"] - none["sns_publishes"] == 6 * days
+    assert six["sns_emails"] - none["sns_emails"] == days
+    assert six["dynamodb_reads"] - none["dynamodb_reads"] == pytest.approx(10_000 * READ_UNITS["change in a digest"])
+    assert six["lambda_duration"] - none["lambda_duration"] == pytest.approx(10_000 * 0.03 * 0.5)
+    assert none["lambda_calls"] >= ASSUMED.runs_of_digest

@@ -16,9 +16,9 @@ from leadscore.core.alert_messages import (
     plain_text,
     subject_line,
 )
-from leadscore.core.alerts import Alert, AlertReason
+from leadscore.core.alerts import Alert, AlertAccount, AlertReason
 from leadscore.core.changes import Change, change_id
-from tests.unit.alerts import ALERT, LEAD, about, about_many, named
+from tests.unit.alerts import ALERT, LEAD, MOVE, about, about_account, about_many, named
 
 CHANGE = Change(
     id="c1",
@@ -47,6 +47,9 @@ CHANGE = Change(
         (about_many(3), "3 hot leads at Acme Corporation, score 90.0"),
         (about_many(2, more=5, kind="follow_up"), "7 more hot leads at Acme Corporation, score 90.0"),
         (about_many(2, account=None), "2 hot leads at Acme, score 90.0"),
+        (about_account(), "Hot account: Acme Corporation, score 71.0, 4 people"),
+        (about_account(1), "Hot account: Acme Corporation, score 71.0, 4 people"),
+        (about_account(kind="alert"), "2 hot leads at Acme Corporation, score 90.0"),
     ],
 )
 def test_subject_says_who_and_how_much(alert: Alert, subject: str) -> None:
@@ -169,3 +172,52 @@ def test_a_change_id_is_the_same_on_a_retry_and_differs_for_any_other_change() -
     others = {change_id("ada", 4, "tier events"), change_id("bob", 3, "tier events"), change_id("ada", 3, "tier time")}
     assert len(again) == 1
     assert len(again | others) == 4
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "Zo\u00eb\nBcc: all@rival.example", ""])
+def test_the_subject_of_an_account_is_what_sns_takes_whatever_its_name(name: str) -> None:
+    subject = subject_line(replace(about_account(), account=AlertAccount("acme", name, MOVE)))
+    assert subject.startswith("Hot account: ")
+    assert len(subject) < 100
+    assert subject.isascii()
+    assert subject.isprintable()
+
+
+def test_a_hot_account_is_told_with_those_who_count_most() -> None:
+    assert plain_text(about_account()).splitlines()[:8] == [
+        "Hot account: Acme Corporation.",
+        "Account: score 71.0 (was 48.5), hot, was warm, 4 people.",
+        "",
+        "Person 0, VP Engineering, grace@acme.example",
+        "Score 40.0, warm.  fit 18.0  engagement 35.0",
+        "   +20.0  Started a free trial, 3 hours ago",
+        "   +15.0  Visited the pricing page, 2 days ago",
+        "   +10.0  Is an executive",
+    ]
+
+
+def test_a_lead_told_of_with_its_account_says_so() -> None:
+    one = about_account(1, kind="alert")
+    assert "Account: Acme Corporation (hot, score 71.0)" in plain_text(one).splitlines()
+    assert "Account: score 71.0 (was 48.5), hot, was warm, 4 people." in plain_text(about_account(kind="alert"))
+
+
+def test_a_subscription_can_select_accounts_and_by_what_they_score() -> None:
+    found = filter_attributes(about_account())
+    assert (found["reason"], found["tier"], found["previous_tier"], found["score"]) == ("account", "hot", "warm", 71.0)
+    assert (found["account"], found["owner"], found["fit"]) == ("acme", "Eve Hill", 18.0)
+    assert filter_attributes(about_account(kind="alert"))["reason"] == "tier"
+    assert filter_attributes(about_account(kind="alert"))["score"] == 90.0
+
+
+def test_the_json_of_an_account_says_how_it_stands() -> None:
+    account = json.loads(json_text(about_account()))["account"]
+    assert account == {
+        "id": "acme",
+        "name": "Acme Corporation",
+        "tier": "hot",
+        "previous_tier": "warm",
+        "score": 71.0,
+        "previous_score": 48.5,
+        "people": 4,
+    }

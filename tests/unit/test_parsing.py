@@ -15,7 +15,15 @@ from leadscore.core.bounds import state_problem
 from leadscore.core.instants import DAY
 from leadscore.core.parsing import InvalidRuleset, describe_problem, parse_ruleset
 from leadscore.core.patterns import Problem
-from leadscore.core.ruleset import AlertPolicy, Criterion, IdentityPolicy, Measure, Ruleset, WorkingHours
+from leadscore.core.ruleset import (
+    AlertPolicy,
+    Criterion,
+    IdentityPolicy,
+    Measure,
+    NurturePolicy,
+    Ruleset,
+    WorkingHours,
+)
 from leadscore.core.sections import FIELDS
 from leadscore.core.state import State, advance
 from leadscore.core.traits import PROFILE_TRAITS
@@ -110,11 +118,24 @@ def test_what_is_left_out_has_its_default() -> None:
     assert (ruleset.alerts.rearm_below, ruleset.alerts.cooldown) == (5, 7 * DAY)
 
 
+def test_nurture_policy_is_read_field_by_field() -> None:
+    assert parse_ruleset(GOOD["every-field"]).nurture == NurturePolicy("under-water", 0, 1000, DAY, 1000)
+    assert parse_ruleset(GOOD["design"]).nurture is None
+    tiers = [{"name": "hot", "from": 5}, {"name": "warm", "from": 2}, {"name": "cold"}]
+    defaults = parse_ruleset({**small(), "tiers": tiers, "nurture": {"min_fit": 0}}).nurture
+    assert defaults == NurturePolicy("cold", 0, silent_for=14 * DAY, every=30 * DAY, daily=100)
+
+
+def test_nurture_policy_needs_no_replay() -> None:
+    assert parse_ruleset({**small(), "nurture": {"min_fit": 0}}).state_digest == parse_ruleset(small()).state_digest
+
+
 def test_alert_policy_is_read_field_by_field() -> None:
     policy = parse_ruleset(GOOD["every-field"]).alerts
     assert policy is not None
     assert (policy.tier, policy.rearm_below, policy.cooldown) == ("half", 0.5, 0)
     assert (policy.account_cooldown, policy.delay, policy.min_fit) == (3650 * DAY, 1000, 0)
+    assert policy.warn_above == 1_000_000
     assert policy.always == ("Demo Requested", 'Ünïcödé: "a\\b" 100 %')
     assert policy.hours == WorkingHours("America/Argentina/Buenos_Aires", frozenset({6, 0}), 0, 24 * 60)
     assert policy.suppress_converted is False

@@ -76,3 +76,26 @@ def test_an_error_has_code_and_message_and_what_else_is_told() -> None:
     answer = refuse(HTTPStatus.SERVICE_UNAVAILABLE, "unhealthy", "no table", status="failed")
     assert answer["statusCode"] == 503
     assert json.loads(str(answer["body"])) == {"code": "unhealthy", "message": "no table", "status": "failed"}
+
+
+def test_a_body_is_read_as_it_was_sent_within_its_bound() -> None:
+    def sent(body: bytes | str | None) -> ProxyRequest:
+        return ProxyRequest.from_proxy(proxy_event("/alerts/a1/verdict", body, method="PUT"))
+
+    assert [sent(body).text(8) for body in (None, b"", b"caf\xc3\xa9", "caf\u00e9", b"12345678")] == [
+        "",
+        "",
+        "caf\u00e9",
+        "caf\u00e9",
+        "12345678",
+    ]
+    for refused in (b"123456789", "123456789", b"x" * 100, b"\xff"):
+        with pytest.raises(ValueError, match=r"too long|decode"):
+            sent(refused).text(8)
+
+
+def test_the_caller_is_whoever_signed() -> None:
+    envelope = proxy_event("/alerts/a1/verdict", None, method="PUT")
+    assert ProxyRequest.from_proxy(envelope).caller == ""
+    envelope["requestContext"]["identity"]["userArn"] = "arn:kim"
+    assert ProxyRequest.from_proxy(envelope).caller == "arn:kim"

@@ -354,9 +354,10 @@ def test_a_change_is_handed_on_until_it_was_announced() -> None:
             told.append(change)
 
     (change,) = scene.rating().pending
-    assert announce_pending_of_account(scene.store, Bus(), "acme") == [change]
-    assert announce_pending_of_account(scene.store, Bus(), "acme") == []
-    assert told == [change]
+    taken: list[AccountChange] = []
+    assert announce_pending_of_account(scene.store, taken.append, Bus(), "acme") == [change]
+    assert announce_pending_of_account(scene.store, taken.append, Bus(), "acme") == []
+    assert taken == told == [change]
     assert scene.score(message) == []
     assert scene.changes.bodies == ['{"account": "acme"}']
 

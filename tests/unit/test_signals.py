@@ -60,11 +60,16 @@ QUIET = LeadNeedsNurturing(
     id="0123456789abcdef01234567",
     at="2026-01-31T12:00:00.000Z",
     person=LEAD.person,
+    account_id=None,
     tier="cold",
     score=18.0,
     fit=18.0,
     last_seen=None,
+    next_tier="warm",
+    points_missing=7.0,
     next_best_actions=[{"criterion": "free-trial", "label": "Started a free trial", "points": 20.0}],
+    shortest_way=["free-trial"],
+    worth_asking=[{"criterion": "title", "label": "Executive", "points": 10.0, "traits": ["title"]}],
     ruleset="0123456789ab",
 )
 EVERY = [

@@ -10,7 +10,7 @@ import pytest
 from leadscore.core.alerts import Alert
 from leadscore.core.slack_message import slack_message
 from tests.slack_rules import check_message, texts_of
-from tests.unit.alerts import ALERT, LEAD, about, about_many, named
+from tests.unit.alerts import ALERT, LEAD, about, about_account, about_many, named
 
 
 def words(alert: Alert) -> str:
@@ -59,10 +59,24 @@ def test_links_are_buttons_that_only_lead_somewhere() -> None:
 
     assert [(one["text"]["text"], one["url"]) for one in actions["elements"]] == [
         ("Open the lead", "https://crm.example/a"),
-        ("Good lead", "https://x.example/good"),
+        ("Good alert", "https://x.example/good"),
         ("Wiki", "https://wiki.example"),
     ]
     assert blocks(about(links={}), "actions") == []
+
+
+def test_of_several_people_each_has_its_own_buttons_and_of_an_account_all_have_the_same() -> None:
+    alert = about_many(3)
+    leads = tuple(replace(lead, links={"junk": f"https://x.example/{n}"}) for n, lead in enumerate(alert.leads))
+    of_people = slack_message(replace(alert, leads=leads))["blocks"]
+    check_message(slack_message(replace(alert, leads=leads)))
+
+    assert [block["type"] for block in of_people[1:7]] == ["section", "actions"] * 3
+    assert [block["elements"][0]["url"] for block in of_people if block["type"] == "actions"] == [
+        f"https://x.example/{n}" for n in range(3)
+    ]
+    [actions] = blocks(replace(alert, leads=leads, kind="account"), "actions")
+    assert actions["elements"][0]["url"] == "https://x.example/0"
 
 
 def test_a_bare_lead_is_still_a_message() -> None:
@@ -115,3 +129,20 @@ def test_texts_without_end_are_cut() -> None:
     groups = {**{f"group-{place}" * 30: 1.0 for place in range(50)}, "fit": 1.0, "engagement": 2.0}
 
     words(about(named(**fields), owner=endless, source=endless, reasons=reasons, next_step=endless, groups=groups))
+
+
+@pytest.mark.parametrize("people", [1, 3])
+def test_a_hot_account_is_shown_with_those_who_count_most(people: int) -> None:
+    said = words(about_account(people)).splitlines()
+    assert said[:4] == [
+        "Hot account: Acme Corporation",
+        "Account: score 71.0 (was 48.5), hot, was warm, 4 people",
+        "*Person 0*, VP Engineering, grace@acme.example",
+        "*40.0*  warm, fit 18.0, engagement 35.0",
+    ]
+    assert sum(line.startswith("*Person ") for line in said) == people
+    assert slack_message(about_account())["text"] == "Hot account: Acme Corporation, score 71.0 (was 48.5)"
+
+
+def test_a_lead_told_of_with_its_account_shows_how_that_stands() -> None:
+    assert "Acme Corporation (hot, score 71.0)" in words(about_account(1, kind="alert")).splitlines()

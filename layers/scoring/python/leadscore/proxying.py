@@ -1,4 +1,4 @@
-"""What a REST API hands to the functions that read and erase, and what it takes from them.
+"""What a REST API hands to the functions that read, judge and erase, and what it takes from them.
 
 The gateway has chosen the route already, and its choice is believed: nothing parses the path again, so that no other
 spelling of a path reaches what the gateway guards. Invariant: every answer carries the security headers and says how
@@ -8,6 +8,7 @@ it may be cached, and every error is JSON with `code` and `message`.
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,11 @@ class ProxyRequest:
     headers: Mapping[str, str]
     request_id: str
     _values: Mapping[str, list[str]]
+    # What was sent, as the gateway hands it on, and whether that is base64.
+    _sent: str = ""
+    _is_base64: bool = False
+    # The ARN of whoever signed the request, "" where nobody did.
+    caller: str = ""
 
     @classmethod
     def from_proxy(cls, envelope: Mapping[str, Any]) -> Self:
@@ -49,7 +55,19 @@ class ProxyRequest:
             headers={name.lower(): value for name, value in (envelope["headers"] or {}).items()},
             request_id=envelope["requestContext"]["requestId"],
             _values=envelope["multiValueQueryStringParameters"] or {},
+            _sent=envelope.get("body") or "",
+            _is_base64=bool(envelope.get("isBase64Encoded")),
+            caller=envelope["requestContext"].get("identity", {}).get("userArn") or "",
         )
+
+    def text(self, most: int) -> str:
+        """Return the body; raises ValueError where it is over so many bytes or is no UTF-8."""
+        if len(self._sent) > 2 * most:
+            raise ValueError("the body is too long")
+        sent = b64decode(self._sent, validate=True) if self._is_base64 else self._sent.encode()
+        if len(sent) > most:
+            raise ValueError("the body is too long")
+        return sent.decode()
 
     @cached_property
     def query(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
@@ -47,6 +48,11 @@ def ssm_client() -> SSMClient:
 def sns_client() -> SNSClient:
     """Return a client of SNS."""
     return cast("SNSClient", _client("sns"))
+
+
+def mail_client() -> SESV2Client:
+    """Return a client of SES."""
+    return cast("SESV2Client", _client("sesv2"))
 
 
 def bus_client() -> EventBridgeClient:

@@ -4,10 +4,11 @@ pk               sk                what
 DESK#<name>      DESK              a desk; carries the key of the index `due`, in shards of its own
 ALERT#<id>       ALERT             an alert that went out or is on its way
 ID#<hash>        MARK#CHANGE#<id>  a change of that lead and what became of it; a mark, so that erasing removes it
+ACCOUNT#<id>     MARK#CHANGE#<id>  a change of that account and what became of it
 
 index    partition        sort key
 due      DESKS#<shard>    when the desk's time comes, then its name; absent where nothing waits
-journal  CHANGES#<shard>  when the change was, then its id
+journal  CHANGES#<shard>  when the change was, then its id; those of accounts under ACCOUNTCHANGES#<shard>
 journal  ALERTS#<shard>   when the alert was sealed, then its id
 """
 
@@ -15,21 +16,24 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 from zlib import crc32
 
 from botocore.exceptions import ClientError
 
-from leadscore.adapters.items import CHANGE_PREFIX, DUE_INDEX, JOURNAL_INDEX, compact, partition_named
-from leadscore.core.alert_desk import Desk
-from leadscore.core.changes import Change
+from leadscore.adapters.items import CHANGE_PREFIX, DUE_INDEX, JOURNAL_INDEX, account_key, compact, partition_named
+from leadscore.core.alert_desk import ACCOUNT_PREFIX, AlertKind, Desk, desk_name
+from leadscore.core.changes import AccountChange, Change
 from leadscore.core.instants import DAY, Millis, format_instant, parse_instant
+from leadscore.core.verdicts import Verdict
 from leadscore.usecases.alert_records import (
+    AccountChangeRecord,
     AlertRecord,
     ChangeKey,
     ChangeRecord,
     Entry,
+    Outcome,
     Settled,
     StoredDesk,
 )
@@ -41,8 +45,10 @@ if TYPE_CHECKING:
     from leadscore.adapters.items import Item
 
 _DESK, _ALERT = "DESK", "ALERT"
-_CHANGES, _ALERTS = "CHANGES", "ALERTS"
+_CHANGES, _ACCOUNT_CHANGES, _ALERTS = "CHANGES", "ACCOUNTCHANGES", "ALERTS"
 _JOURNAL_SHARDS = 4
+# An attribute for each lead, so that verdicts on several are written without reading the record.
+_VERDICT_PREFIX = "verdict_"
 
 
 class DynamoDesks:
@@ -87,15 +93,16 @@ class DynamoDesks:
                 raise ConflictError("a desk was written since it was read") from error
             raise
 
-    def note(self, record: ChangeRecord) -> None:
+    def note(self, record: ChangeRecord | AccountChangeRecord) -> None:
         """Put a change record; one that is there stays as it is."""
+        journal = _CHANGES if isinstance(record, ChangeRecord) else _ACCOUNT_CHANGES
         at = parse_instant(record.change.at)
         item: Item = {
             **_change_key(record.key),
             "change": {"S": compact(record.change.to_dict())},
             "outcome": {"S": record.outcome},
             "reason": {"S": record.reason},
-            "journal_pk": {"S": _journal(_CHANGES, record.key.change)},
+            "journal_pk": {"S": _journal(journal, record.key.change)},
             "journal_key": {"S": f"{record.change.at}#{record.key.change}"},
             "expires_at": {"N": str((at + self._retention) // 1000)},
         }
@@ -138,6 +145,10 @@ class DynamoDesks:
         }
         if alert.account is not None:
             item["account_id"] = {"S": alert.account}
+        if alert.token:
+            item["token"] = {"S": alert.token}
+        for lead, verdict in alert.verdicts.items():
+            item[f"{_VERDICT_PREFIX}{lead}"] = _write_verdict(verdict)
         self._client.put_item(TableName=self._table, Item=item)
 
     def mark_sent(self, alert: str, at: Millis) -> None:
@@ -154,6 +165,32 @@ class DynamoDesks:
         """Return the alert of that id."""
         found = self._client.get_item(TableName=self._table, Key=_alert_key(alert), ConsistentRead=True)
         return read_alert(found["Item"]) if "Item" in found else None
+
+    def put_verdict(self, alert: str, lead: str, verdict: Verdict) -> None:
+        """Write a verdict on one lead of an alert into its record, unless there is a later one."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_alert_key(alert),
+                UpdateExpression="SET #verdict = :verdict",
+                ConditionExpression="attribute_exists(pk) AND (attribute_not_exists(#verdict) OR #verdict.#at <= :at)",
+                ExpressionAttributeNames={"#verdict": f"{_VERDICT_PREFIX}{lead}", "#at": "at"},
+                ExpressionAttributeValues={":verdict": _write_verdict(verdict), ":at": {"N": str(verdict.at)}},
+            )
+        except ClientError as error:
+            if not _is_refused(error):
+                raise
+
+    def walk_alerts(self, since: str = "0") -> Iterator[AlertRecord]:
+        """Yield the alerts that were sealed at the instant `since` or later, newest first.
+
+        It may lag behind the newest writes by moments.
+        """
+        walks = [self._walk_journal(f"{_ALERTS}#{shard}", since) for shard in range(_JOURNAL_SHARDS)]
+        for item in heapq.merge(*walks, key=lambda item: item["journal_key"]["S"], reverse=True):
+            found = self.find_alert(item["pk"]["S"].partition("#")[2])
+            if found is not None:
+                yield found
 
     def find_change(self, key: ChangeKey) -> ChangeRecord | None:
         """Return the record of that key."""
@@ -175,11 +212,14 @@ class DynamoDesks:
 
         It may lag behind the newest writes by moments.
         """
-        walks = [self._walk_journal(f"{_CHANGES}#{shard}", since) for shard in range(_JOURNAL_SHARDS)]
-        for item in heapq.merge(*walks, key=lambda item: item["journal_key"]["S"], reverse=True):
-            found = self._client.get_item(TableName=self._table, Key={"pk": item["pk"], "sk": item["sk"]})
-            if "Item" in found:
-                yield read_change_record(found["Item"])
+        return map(read_change_record, self._walk_records(_CHANGES, since))
+
+    def walk_account_changes(self, since: str = "0") -> Iterator[AccountChangeRecord]:
+        """Yield what is on record of accounts' changes at the instant `since` or later, newest first.
+
+        It may lag behind the newest writes by moments.
+        """
+        return map(read_account_change_record, self._walk_records(_ACCOUNT_CHANGES, since))
 
     def walk_due(self, until: Millis) -> Iterator[str]:
         """Yield the names of the desks that are due by `until`; may lag behind the newest writes by moments."""
@@ -199,6 +239,13 @@ class DynamoDesks:
         )
         return (item["due_key"]["S"] for page in pages for item in page["Items"])
 
+    def _walk_records(self, kind: str, since: str) -> Iterator[Item]:
+        walks = [self._walk_journal(f"{kind}#{shard}", since) for shard in range(_JOURNAL_SHARDS)]
+        for item in heapq.merge(*walks, key=lambda item: item["journal_key"]["S"], reverse=True):
+            found = self._client.get_item(TableName=self._table, Key={"pk": item["pk"], "sk": item["sk"]})
+            if "Item" in found:
+                yield found["Item"]
+
     def _walk_journal(self, partition: str, since: str) -> Iterator[Item]:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
@@ -217,12 +264,18 @@ def read_alert(item: Item) -> AlertRecord:
     """Return the alert of an item."""
     return AlertRecord(
         id=item["pk"]["S"].partition("#")[2],
-        kind="follow_up" if item["kind"]["S"] == "follow_up" else "alert",
+        kind=cast(AlertKind, item["kind"]["S"]),
         account=item["account_id"]["S"] if "account_id" in item else None,
         desk=item["desk"]["S"],
         sealed_at=parse_instant(item["sealed_at"]["S"]),
         entries=[Entry(*entry) for entry in json.loads(item["entries"]["S"])],
         sent_at=parse_instant(item["sent_at"]["S"]) if "sent_at" in item else None,
+        token=item["token"]["S"] if "token" in item else "",
+        verdicts={
+            name.removeprefix(_VERDICT_PREFIX): _read_verdict(value["M"])
+            for name, value in item.items()
+            if name.startswith(_VERDICT_PREFIX)
+        },
     )
 
 
@@ -232,6 +285,34 @@ def read_change_record(item: Item) -> ChangeRecord:
     outcome: Any = item["outcome"]["S"]
     alert = item["alert"]["S"] if "alert" in item else None
     return ChangeRecord(ChangeKey(lead, change.id), change, outcome, item["reason"]["S"], alert)
+
+
+def read_account_change_record(item: Item) -> AccountChangeRecord:
+    """Return the record of an account's change of an item."""
+    change = AccountChange(**json.loads(item["change"]["S"]))
+    key = ChangeKey(desk_name("", change.account), change.id)
+    alert = item["alert"]["S"] if "alert" in item else None
+    return AccountChangeRecord(key, change, cast(Outcome, item["outcome"]["S"]), item["reason"]["S"], alert)
+
+
+def _write_verdict(verdict: Verdict) -> Any:
+    fields: Item = {"kind": {"S": verdict.kind}, "at": {"N": str(verdict.at)}, "by": {"S": verdict.by}}
+    if verdict.reason:
+        fields["reason"] = {"S": verdict.reason}
+    if verdict.until is not None:
+        fields["until"] = {"N": str(verdict.until)}
+    return {"M": fields}
+
+
+def _read_verdict(fields: Mapping[str, Any]) -> Verdict:
+    kind: Any = fields["kind"]["S"]
+    return Verdict(
+        kind=kind,
+        at=int(fields["at"]["N"]),
+        by=fields["by"]["S"],
+        reason=fields["reason"]["S"] if "reason" in fields else "",
+        until=int(fields["until"]["N"]) if "until" in fields else None,
+    )
 
 
 def _journal(kind: str, name: str) -> str:
@@ -247,7 +328,11 @@ def _alert_key(alert: str) -> Item:
 
 
 def _change_key(key: ChangeKey) -> Item:
-    return {"pk": {"S": partition_named(key.lead)}, "sk": {"S": f"{CHANGE_PREFIX}{key.change}"}}
+    if key.lead.startswith(ACCOUNT_PREFIX):
+        partition = account_key(key.lead.removeprefix(ACCOUNT_PREFIX))["pk"]["S"]
+    else:
+        partition = partition_named(key.lead)
+    return {"pk": {"S": partition}, "sk": {"S": f"{CHANGE_PREFIX}{key.change}"}}
 
 
 def _is_refused(error: ClientError) -> bool:

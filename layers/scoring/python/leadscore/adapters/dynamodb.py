@@ -30,6 +30,7 @@ from leadscore.adapters.items import (
     member_key,
     membership_key,
     partition_of,
+    ranking_mark,
     rating_key,
     rating_values,
     read_account,
@@ -108,6 +109,12 @@ class DynamoReader:
         """Yield the entries of all leads from the highest key down, of equal keys the smaller identity first."""
         shards = [shard_key(shard) for shard in range(self._shards)]
         yield from map(read_ranked, self._walk_shards(RANKING_INDEX, "rank", shards, RANKED_ATTRIBUTES))
+
+    def walk_ranking_below(self, key: int | None, after: Identity = "") -> Iterator[Ranked]:
+        """Yield what `walk_ranking` does from a key down, of those with that key itself the identities behind one."""
+        shards = [shard_key(shard) for shard in range(self._shards)]
+        first = "0" if key is None else f"{ranking_mark(key, after)}\0" if after else ranking_mark(key, after)
+        yield from map(read_ranked, self._walk_shards(RANKING_INDEX, "rank", shards, RANKED_ATTRIBUTES, (first, ":")))
 
     def walk_due(self, until: Millis, after: str = "") -> Iterator[tuple[str, Identity]]:
         """Yield (mark, identity) of the leads due by `until`, the longest due first, behind the mark `after`."""

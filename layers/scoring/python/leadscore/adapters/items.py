@@ -217,6 +217,7 @@ def rating_values(rating: StoredRating, shards: int) -> dict[str, AttributeValue
         "tier": {"S": rating.tier},
         "score": {"N": repr(rating.score)},
         "people": {"N": str(rating.people)},
+        "memory": {"S": compact(asdict(rating.memory))},
     }
     shard: AttributeValueTypeDef = {"S": account_shard_key(crc32(rating.account.encode()) % shards)}
     if rating.rank_key is not None:
@@ -238,6 +239,7 @@ def read_rating(item: Item) -> StoredRating:
         rank_key=read_place(item)[0] if "rank_key" in item else None,
         due=_read_due(item),
         pending=read_account_changes(item["pending"]["M"]),
+        memory=AlertMemory(**json.loads(item["memory"]["S"])) if "memory" in item else AlertMemory(),
     )
 
 
@@ -251,6 +253,11 @@ def read_account_changes(pending: Mapping[str, AttributeValueTypeDef]) -> tuple[
     """Return an account's pending changes, oldest first."""
     changes = [AccountChange(**json.loads(text["S"])) for text in pending.values()]
     return tuple(sorted(changes, key=lambda change: change.revision))
+
+
+def ranking_mark(key: int, identity: Identity) -> str:
+    """Return the sort key in the index `ranking` of a lead with that rank key."""
+    return f"{_RANK_TOP - key:012d}#{identity}"
 
 
 def change_values(changes: Sequence[Change | AccountChange]) -> dict[str, AttributeValueTypeDef]:

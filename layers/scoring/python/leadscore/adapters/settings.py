@@ -118,6 +118,18 @@ class CoolSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class NurtureSettings(Settings):
+    """Settings of `nurture`."""
+
+    table_name: str
+    events_queue_url: str
+    bus_name: str
+    ruleset_parameter: str
+    event_retention_days: int
+    rank_shards: int
+
+
+@dataclass(frozen=True, slots=True)
 class NotifySettings(Settings):
     """Settings of `notify`."""
 
@@ -131,6 +143,32 @@ class NotifySettings(Settings):
     ruleset_ttl_seconds: int
     event_retention_days: int
     rank_shards: int
+    stage: str
+    feedback_url: str
+    lead_page: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackSettings(Settings):
+    """Settings of `feedback`."""
+
+    table_name: str
+    event_retention_days: int
+    rank_shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class DigestSettings(Settings):
+    """Settings of `digest`; without `digest_from` nobody gets mail of their own."""
+
+    table_name: str
+    digests_topic_arn: str
+    digest_from: str | None
+    ruleset_parameter: str
+    ruleset_ttl_seconds: int
+    event_retention_days: int
+    rank_shards: int
+    settling_seconds: int
     stage: str
     lead_page: str | None
 

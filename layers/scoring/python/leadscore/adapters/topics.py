@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 BUS_SOURCE = "leadscore"
-CONTINUATION = "CoolingContinues"
+COOLING_CONTINUES, NURTURING_CONTINUES = "CoolingContinues", "NurturingContinues"
 
 
 class AnnouncementError(RuntimeError):
@@ -37,15 +37,16 @@ class ChangeBus:
 
 
 class Continuation:
-    """Has `cool` called again, as the event `CoolingContinues` that a rule hands to it."""
+    """Has a function called again, by an event of that name that a rule hands to it."""
 
-    def __init__(self, client: EventBridgeClient, bus_name: str) -> None:
+    def __init__(self, client: EventBridgeClient, bus_name: str, name: str) -> None:
         self._client = client
         self._bus_name = bus_name
+        self._name = name
 
     def go_on(self, mark: str) -> None:
         """Put the event; raises AnnouncementError when the bus refuses it."""
-        _put(self._client, self._bus_name, CONTINUATION, json.dumps({"after": mark}))
+        _put(self._client, self._bus_name, self._name, json.dumps({"after": mark}))
 
 
 def _put(client: EventBridgeClient, bus_name: str, detail_type: str, detail: str) -> None:

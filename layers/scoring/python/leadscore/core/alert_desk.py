@@ -6,39 +6,51 @@
                         |                   '--> the same again after a crash, until it is sent
                         '--> suppressed, with its reason: judged by how the lead stands at that instant
 
-A lead without an account has a desk of its own. Invariants: each request that was filed is sealed or suppressed once,
-whatever is repeated; nothing is sealed outside working hours, within the account's cooldown (but with a hand-raise), or
-within the lead's (but for a hand-raise that is the first there). Names of leads are identities: do not log them.
+A lead without an account has a desk of its own. That an account itself became hot waits at its desk, too: it goes out
+with what is told of its people, or is left untold where people were told of them lately. Invariants: each request that
+was filed is sealed or suppressed once, whatever is repeated; nothing is sealed outside working hours, within the
+account's cooldown (but with a hand-raise), or within the lead's (but for a hand-raise that is the first there); what
+is left untold brings nobody forward. Names of leads are identities: do not log them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, cast
 
-from leadscore.core.alerting import NO_POLICY, Standing, find_lack, find_objection
-from leadscore.core.changes import Change
+from leadscore.core.alerting import (
+    NO_POLICY,
+    NOT_ON_ACCOUNTS,
+    Standing,
+    account_silence,
+    find_lack,
+    find_objection,
+)
+from leadscore.core.changes import AccountChange, Change
 from leadscore.core.identity import Identity
 from leadscore.core.instants import DAY, Millis, format_instant, parse_instant
 from leadscore.core.ruleset import AlertPolicy, Tier
 from leadscore.core.traits import canonical_json
 from leadscore.core.working_hours import next_working
 
-AlertKind = Literal["alert", "follow_up"]
+AlertKind = Literal["alert", "follow_up", "account"]
 RequestCause = Literal["tier", "hand_raise"]
 # How long an id is known after it was dealt with: a message and its copy in a dead-letter queue live 14 days each.
 HANDLED_FOR: Millis = 29 * DAY
 # What one release has time for, and people have; the others go out in the next.
 LEADS_PER_ALERT = 50
-_ACCOUNT = "account:"
+ACCOUNT_PREFIX = "account:"
 _FORM = 1
 
 
 class Request(NamedTuple):
-    """What one change of a lead asks for; `event` is the name of a hand-raise's event, `at` when it was decided."""
+    """What one change of a lead asks for; `event` is the name of a hand-raise's event, `at` when it was decided.
+
+    For an account itself `lead` is the name of its desk.
+    """
 
     id: str
     lead: Identity
@@ -59,8 +71,13 @@ class Waiting(NamedTuple):
 
     @property
     def lead(self) -> Identity:
-        """The lead that it is about."""
+        """The lead that it is about, or the name of the account's desk."""
         return self.first.lead
+
+    @property
+    def is_account(self) -> bool:
+        """Whether it is about the account itself."""
+        return self.lead.startswith(ACCOUNT_PREFIX)
 
     @property
     def main(self) -> Request:
@@ -69,7 +86,7 @@ class Waiting(NamedTuple):
 
 
 class Sealed(NamedTuple):
-    """One alert as it goes out, however often that is tried; the lead with the highest score comes first.
+    """One alert as it goes out, however often that is tried; the account comes first, then the highest score.
 
     `at` is when it was sealed, `due` from when on that could be, `follows` the id of the alert that it follows up.
     """
@@ -121,12 +138,17 @@ class Desk:
     @property
     def account(self) -> str | None:
         """The account whose desk it is, None for the desk of a single lead."""
-        return self.name.removeprefix(_ACCOUNT) if self.name.startswith(_ACCOUNT) else None
+        return self.name.removeprefix(ACCOUNT_PREFIX) if self.name.startswith(ACCOUNT_PREFIX) else None
 
     @property
     def leads(self) -> frozenset[Identity]:
         """The leads whose standings `seal` asks for."""
-        return frozenset(self.waiting)
+        return frozenset(one.lead for one in self.waiting.values() if not one.is_account)
+
+    @property
+    def asks_for_account(self) -> bool:
+        """Whether `seal` asks for the standing of the account, too, by the name of the desk."""
+        return self.name in self.waiting
 
     @property
     def is_blank(self) -> bool:
@@ -173,7 +195,7 @@ class Desk:
 
 def desk_name(lead: Identity, account: str | None) -> str:
     """Return the name of the desk at which alerts on a lead wait."""
-    return f"lead:{lead}" if account is None else f"{_ACCOUNT}{account}"
+    return f"lead:{lead}" if account is None else f"{ACCOUNT_PREFIX}{account}"
 
 
 def request_of(change: Change, lead: Identity) -> Request:
@@ -184,6 +206,20 @@ def request_of(change: Change, lead: Identity) -> Request:
         at=parse_instant(change.at),
         cause="hand_raise" if change.kind == "hand_raise" else "tier",
         event=change.event,
+        previous_tier=change.previous_tier,
+        previous_score=change.previous_score,
+        reason=change.alert_reason,
+    )
+
+
+def request_of_account(change: AccountChange) -> Request:
+    """Return what a change of an account, whose alert is wanted, asks for."""
+    return Request(
+        id=change.id,
+        lead=f"{ACCOUNT_PREFIX}{change.account}",
+        at=parse_instant(change.at),
+        cause="tier",
+        event=None,
         previous_tier=change.previous_tier,
         previous_score=change.previous_score,
         reason=change.alert_reason,
@@ -225,15 +261,20 @@ def seal(
     suppressed: list[Suppressed] = []
     going: list[Waiting] = []
     left: dict[Identity, Waiting] = {}
-    for lead, entry in sorted(desk.waiting.items()):
-        reason = _objection(policy, tiers, desk, entry, standings.get(lead), at)
-        if reason is not None:
+    entries = sorted(desk.waiting.items())
+    judged = {lead: _objection(policy, tiers, desk, entry, standings.get(lead), at) for lead, entry in entries}
+    ripe = {lead for lead, entry in entries if _ready(policy, desk, entry) <= at}
+    # What is left untold brings nobody forward.
+    opens = any(judged[lead] is None for lead in ripe)
+    for lead, entry in entries:
+        reason = judged[lead]
+        if reason is not None and (opens or lead in ripe):
             suppressed.append(Suppressed(entry.ids, lead, reason))
-        elif _held_until(policy, desk, entry) > at:
+        elif reason is not None or not opens or _held_until(policy, desk, entry) > at:
             left[lead] = entry
         else:
             going.append(entry)
-    going.sort(key=lambda entry: -standings[entry.lead].total)
+    going.sort(key=lambda entry: (not entry.is_account, -standings[entry.lead].total))
     going, later = going[:LEADS_PER_ALERT], going[LEADS_PER_ALERT:]
     left |= {entry.lead: entry for entry in later}
     handled = {**desk.handled, **{id_: at for one in suppressed for id_ in one.requests}}
@@ -242,8 +283,11 @@ def seal(
     return _prune(policy, after, at), sealed, tuple(suppressed)
 
 
-def sent(policy: AlertPolicy | None, desk: Desk, sealed_id: str, at: Millis) -> Desk:
-    """Return the desk after the sealed alert was published at `at`; the same object where that was noted before."""
+def sent(policy: AlertPolicy | None, desk: Desk, sealed_id: str, at: Millis, named: Collection[Identity] = ()) -> Desk:
+    """Return the desk after the sealed alert was published at `at`; the same object where that was noted before.
+
+    `named` are leads in the tier that were told of as those who make their account hot.
+    """
     sealed = desk.sealed
     if sealed is None or sealed.id != sealed_id:
         return desk
@@ -252,7 +296,7 @@ def sent(policy: AlertPolicy | None, desk: Desk, sealed_id: str, at: Millis) -> 
         desk,
         release=desk.release + 1,
         sealed=None,
-        told={**desk.told, **{one.lead: told for one in sealed.leads}},
+        told={**desk.told, **dict.fromkeys(named, told), **{one.lead: told for one in sealed.leads}},
         told_raised={**desk.told_raised, **{one.lead: told for one in sealed.leads if one.raised is not None}},
         account_told=None if desk.account is None else at,
         last_id=None if desk.account is None else sealed.id,
@@ -312,6 +356,8 @@ def _objection(
     """Return why nobody is to be told of the entry's lead as it stands now, None where it is to be told of."""
     if policy is None:
         return NO_POLICY
+    if entry.is_account and not policy.accounts:
+        return NOT_ON_ACCOUNTS
     if standing is None:
         return "is gone"
     reason = find_objection(policy, standing)
@@ -320,6 +366,8 @@ def _objection(
     if reason is None and entry.raised is None:
         reason = find_lack(policy, tiers, standing)
     if reason is None and not _is_free(policy, desk, entry):
+        if entry.is_account:
+            return "within the cooldown of the last alert on it or its people"
         reason = f"within the cooldown of the last {'alert' if entry.raised is None else 'hand-raise'}"
     return reason
 
@@ -328,8 +376,13 @@ def _intended(policy: AlertPolicy | None, desk: Desk) -> Millis:
     """Return from when on the desk's next release could be, whatever the time is."""
     if desk.sealed is not None:
         return desk.sealed.due
-    ready = [max(_base(policy, desk, entry), _held_until(policy, desk, entry)) for entry in desk.waiting.values()]
-    return next_working(None if policy is None else policy.hours, min(ready))
+    return min(_ready(policy, desk, entry) for entry in desk.waiting.values())
+
+
+def _ready(policy: AlertPolicy | None, desk: Desk, entry: Waiting) -> Millis:
+    """Return from when on an entry alone could go out."""
+    ready = max(_base(policy, desk, entry), _held_until(policy, desk, entry))
+    return next_working(None if policy is None else policy.hours, ready)
 
 
 def _base(policy: AlertPolicy | None, desk: Desk, entry: Waiting) -> Millis:
@@ -339,7 +392,9 @@ def _base(policy: AlertPolicy | None, desk: Desk, entry: Waiting) -> Millis:
     if entry.raised is not None:
         return entry.raised.at
     settled = entry.first.at + policy.delay
-    return settled if desk.account_told is None else max(settled, desk.account_told + policy.account_cooldown)
+    if desk.account_told is None or entry.is_account:
+        return settled
+    return max(settled, desk.account_told + policy.account_cooldown)
 
 
 def _held_until(policy: AlertPolicy | None, desk: Desk, entry: Waiting) -> Millis:
@@ -350,16 +405,24 @@ def _held_until(policy: AlertPolicy | None, desk: Desk, entry: Waiting) -> Milli
     last = _last_told(desk, entry)
     if policy is None or last is None or not _is_free(policy, desk, entry):
         return entry.first.at
-    return last.at + policy.cooldown
+    return last.at + _cooldown(policy, entry)
 
 
 def _is_free(policy: AlertPolicy, desk: Desk, entry: Waiting) -> bool:
     """Return whether an entry is due a cooldown or more after the last alert on its lead was."""
     last = _last_told(desk, entry)
-    return last is None or next_working(policy.hours, _base(policy, desk, entry)) - last.due >= policy.cooldown
+    planned = next_working(policy.hours, _base(policy, desk, entry))
+    return last is None or planned - last.due >= _cooldown(policy, entry)
+
+
+def _cooldown(policy: AlertPolicy, entry: Waiting) -> Millis:
+    return account_silence(policy) if entry.is_account else policy.cooldown
 
 
 def _last_told(desk: Desk, entry: Waiting) -> Told | None:
+    if entry.is_account:
+        known = desk.told.values()
+        return Told(max(one.due for one in known), max(one.at for one in known)) if known else None
     return (desk.told if entry.raised is None else desk.told_raised).get(entry.lead)
 
 
@@ -368,13 +431,14 @@ def _make_sealed(
 ) -> Sealed:
     leads = tuple(going)
     cooldown = 0 if policy is None else policy.account_cooldown
+    about_account = all(one.is_account for one in leads)
     first = min((one.first for one in leads), key=_filing_order)
-    follows = desk.account_told is not None and first.at < desk.account_told + cooldown
+    follows = not about_account and desk.account_told is not None and first.at < desk.account_told + cooldown
     # With a request, as a desk that was removed begins to count anew, and not the instant, as sealing is tried again.
     digest = hashlib.sha256(f"{desk.name}\n{desk.release}\n{first.id}".encode()).hexdigest()
     return Sealed(
         id=digest[:24],
-        kind="follow_up" if follows else "alert",
+        kind="account" if about_account else "follow_up" if follows else "alert",
         at=at,
         due=intended,
         leads=leads,
@@ -411,8 +475,9 @@ def _prune(policy: AlertPolicy | None, desk: Desk, at: Millis) -> Desk:
     busy = {entry.lead for entry in _entries(desk)}
     told, told_raised, quiet = desk.told, desk.told_raised, False
     if policy is not None:
+        kept = policy.cooldown if desk.account is None else max(policy.cooldown, account_silence(policy))
         told, told_raised = (
-            {lead: last for lead, last in known.items() if lead in busy or last.at + policy.cooldown > at}
+            {lead: last for lead, last in known.items() if lead in busy or last.at + kept > at}
             for known in (told, told_raised)
         )
         quiet = not busy and desk.account_told is not None and desk.account_told + policy.account_cooldown <= at

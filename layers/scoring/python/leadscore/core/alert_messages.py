@@ -13,12 +13,14 @@ from leadscore.core.alerts import Alert, AlertedLead, top_reasons
 from leadscore.core.wording import (
     call_person,
     headline,
-    name_account,
     name_person,
     one_line,
+    tell_account,
     tell_contact,
     tell_groups,
     tell_instant,
+    tell_move,
+    tell_people,
     tell_points,
     tell_reason,
     tell_score,
@@ -40,15 +42,16 @@ _ATTRIBUTE_CHARACTERS = 256
 
 def subject_line(alert: Alert) -> str:
     """Return one line of at most 99 printable ASCII characters, as SNS demands of a subject."""
-    line = f"{headline(alert)}, score {alert.leads[0].score:.1f}"
+    move = alert.account_move
+    about = f"{alert.leads[0].score:.1f}" if move is None else f"{move.score:.1f}, {tell_people(move)}"
+    line = f"{headline(alert)}, score {about}"
     plain = "".join(character if " " <= character <= "~" else "?" for character in line)
     return plain if len(plain) <= SUBJECT_CHARACTERS else plain[: SUBJECT_CHARACTERS - 3] + "..."
 
 
 def plain_text(alert: Alert) -> str:
     """Return the body of an e-mail: who, the score and what it was, why, whose, what to do next."""
-    only = alert.leads[0] if alert.people == 1 else None
-    body = _about_many(alert) if only is None else _about_one(alert, only)
+    body = _about_many(alert) if alert.only is None else _about_one(alert, alert.only)
     return "\n".join([*body, "", f"Alert {alert.id}, {tell_instant(alert.at)}."])
 
 
@@ -71,17 +74,21 @@ def fit_message(alert: Alert) -> Alert:
 
 
 def filter_attributes(alert: Alert) -> dict[str, str | float]:
-    """Return what a subscription's filter policy can select by: the first lead's; unknown values are left out."""
+    """Return what a subscription's filter policy can select by: the first lead's; unknown values are left out.
+
+    Of an account's alert the tiers and the score are the account's.
+    """
     lead = alert.leads[0]
+    moved = alert.account_move or lead
     found: dict[str, str | float | None] = {
-        "tier": lead.tier,
-        "previous_tier": lead.previous_tier,
-        "score": lead.score,
+        "tier": moved.tier,
+        "previous_tier": moved.previous_tier,
+        "score": moved.score,
         "fit": lead.groups.get("fit", 0.0),
         "engagement": lead.groups.get("engagement", 0.0),
         "owner": lead.owner,
         "account": None if alert.account is None else alert.account.id,
-        "reason": lead.cause,
+        "reason": lead.cause if alert.account_move is None else "account",
         "source": lead.source,
     }
     values = {name: one_line(value, 10**6) if isinstance(value, str) else value for name, value in found.items()}
@@ -113,7 +120,7 @@ def _about_one(alert: Alert, lead: AlertedLead) -> list[str]:
 def _details(alert: Alert, lead: AlertedLead) -> list[str]:
     named = {
         "Contact": tell_contact(lead.person),
-        "Account": name_account(alert),
+        "Account": tell_account(alert),
         "Owner": one_line(lead.owner or "") or "nobody yet",
         "Next": one_line(lead.next_step, 400),
         **{name.capitalize(): url for name, url in usable_links(lead).items()},
@@ -123,6 +130,8 @@ def _details(alert: Alert, lead: AlertedLead) -> list[str]:
 
 def _about_many(alert: Alert) -> list[str]:
     lines = [f"{headline(alert)}."]
+    if tell_move(alert):
+        lines.append(f"{tell_move(alert)}.")
     for lead in alert.leads[:_LISTED_IN_MAIL]:
         contact = tell_contact(lead.person)
         lines += [

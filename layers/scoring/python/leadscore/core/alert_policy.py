@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_COOLDOWN = 7 * DAY
 MOST_HAND_RAISES = 20
+MOST_A_WEEK = 1_000_000
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WORKDAYS = frozenset(range(5))
 # The end of a day is a time only for `to`.
@@ -61,6 +62,8 @@ def parse_alerts(
         hours=_parse_hours(inner, problems),
         suppress_converted=converted,
         internal=internal,
+        accounts=inner.flag("accounts", default=True) is not False,
+        warn_above=inner.whole("warn_above", 1, MOST_A_WEEK),
     )
 
 
@@ -114,7 +117,7 @@ def _parse_hours(section: Section, problems: list[Problem]) -> WorkingHours | No
     start, end = _parse_time(inner, "from"), _parse_time(inner, "to")
     if start is not None and end is not None and start >= end:
         inner.reject("to", "must be later than `from`: the hours are within one day, up to 24:00")
-    return WorkingHours(_parse_time_zone(inner), _parse_days(inner, problems), start or 0, end or 0)
+    return WorkingHours(parse_time_zone(inner), parse_days(inner, problems), start or 0, end or 0)
 
 
 def _parse_time(section: Section, name: str) -> int | None:
@@ -131,7 +134,8 @@ def _parse_time(section: Section, name: str) -> int | None:
     return None
 
 
-def _parse_time_zone(section: Section) -> str:
+def parse_time_zone(section: Section) -> str:
+    """Return the time zone that a field names, empty where there is none."""
     if not section.has("time_zone"):
         return ""
     name = section.get("time_zone")
@@ -142,7 +146,8 @@ def _parse_time_zone(section: Section) -> str:
     return ""
 
 
-def _parse_days(section: Section, problems: list[Problem]) -> frozenset[int]:
+def parse_days(section: Section, problems: list[Problem]) -> frozenset[int]:
+    """Return the days of the week that a field lists, Monday as 0; the working days where it is missing."""
     if not section.has("days"):
         return WORKDAYS
     days: set[int] = set()

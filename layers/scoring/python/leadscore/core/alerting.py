@@ -4,6 +4,8 @@
                                     |--> suppressed   on record with its reason
                                     '--> none         nothing that an alert would be about
 
+A change of an account is judged alike; what was told of its people, and when, only the desk knows.
+
 The memory is not a function of the set of events (people cannot be un-told), so it is kept beside the state, not in it.
 It remembers alerts by the instants at which they are planned to go out: in the next working hour after their delay.
 """
@@ -14,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from leadscore.core.instants import Millis
+from leadscore.core.instants import HOUR, Millis
 from leadscore.core.ruleset import DISQUALIFIED, AlertPolicy, Tier
 from leadscore.core.working_hours import next_working
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 Outcome = Literal["wanted", "suppressed", "none"]
 NO_POLICY = "no alert policy"
+# An account is rated moments after the person that made it hot, and even without cooldowns that is one story.
+LEAST_SILENCE: Millis = HOUR
+NOT_ON_ACCOUNTS = "no alerts on accounts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +48,17 @@ class AlertMemory:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a lead stands at one instant, as far as alerts depend on it; `fit` is in points."""
+    """How a lead or an account stands at one instant, as far as alerts depend on it; `fit` is in points.
+
+    `nobody` is an account of whose people none may be told of; its fit is the best among those who may.
+    """
 
     tier: str
     total: float
     fit: float = 0.0
     converted: bool = False
     internal: bool = False
+    nobody: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,34 @@ def decide_hand_raise(
     return AlertDecision("wanted", "raised its hand", told)
 
 
+def decide_account_alert(
+    policy: AlertPolicy | None,
+    tiers: tuple[Tier, ...],
+    memory: AlertMemory,
+    before: Standing,
+    after: Standing,
+    at: Millis,
+) -> AlertDecision:
+    """Return whether an account that goes from `before` to `after` at `at` asks for an alert, and the memory to keep.
+
+    Cooldown and fit are for its desk to judge, which knows what was told of its people, and who they are by then.
+    """
+    if policy is None or not policy.accounts:
+        return AlertDecision("none", NO_POLICY if policy is None else NOT_ON_ACCOUNTS, memory)
+    lone = policy._replace(cooldown=0, account_cooldown=0, min_fit=None)
+    return decide_alert(lone, tiers, memory, before, after, at)
+
+
+def rearm(policy: AlertPolicy | None, memory: AlertMemory, total: float) -> AlertMemory:
+    """Return the memory of an account that scores `total`, and need not be in another tier for it."""
+    return replace(memory, armed=True) if policy is not None and total < policy.rearm_below else memory
+
+
+def account_silence(policy: AlertPolicy) -> Millis:
+    """Return for how long after people were told of an account, or of one of its people, they hear of it no more."""
+    return max(policy.account_cooldown or policy.cooldown, LEAST_SILENCE)
+
+
 def hold_back(decision: AlertDecision, memory: AlertMemory, reason: str) -> AlertDecision:
     """Return a decision that tells nobody, for `reason`, and keeps `memory`; what was not wanted stays what it was."""
     if decision.outcome == "wanted":
@@ -136,6 +173,8 @@ def find_objection(policy: AlertPolicy, standing: Standing) -> str | None:
         return "is disqualified"
     if policy.suppress_converted and standing.converted:
         return "has converted"
+    if standing.nobody:
+        return "has nobody who may be told of"
     return "is internal" if standing.internal else None
 
 

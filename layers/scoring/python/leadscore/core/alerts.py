@@ -9,7 +9,7 @@ read, and passes over fields that it does not know, as a newer writer of the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Literal, Self, cast
 
@@ -18,10 +18,11 @@ from leadscore.core.instants import parse_instant
 
 ALERT_SCHEMA = "leadscore.alert/1"
 # `follow_up` tells of further people of an account that was told of before.
-AlertKind = Literal["alert", "follow_up"]
+# `account` tells of an account that entered the policy's tier, and of those of its people who made it do so.
+AlertKind = Literal["alert", "follow_up", "account"]
 # What a lead did to be told of: it entered the policy's tier, or asked to be called.
 AlertCause = Literal["tier", "hand_raise"]
-_KINDS = ("alert", "follow_up")
+_KINDS = ("alert", "follow_up", "account")
 _CAUSES = ("tier", "hand_raise")
 _PERSON = ("id", "name", "email", "title", "company")
 
@@ -41,11 +42,23 @@ class AlertReason:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountMove:
+    """How an account stands that entered the policy's tier, and stood before; `people` is how many leads it has."""
+
+    tier: str
+    previous_tier: str
+    score: float
+    previous_score: float
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
 class AlertAccount:
-    """The company of the leads; `name` may be empty."""
+    """The company of the leads; `name` may be empty. `move` is set where people are told of the account itself, too."""
 
     id: str
     name: str
+    move: AccountMove | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +109,27 @@ class Alert:
 
     def to_dict(self) -> dict[str, object]:
         """Return the alert as plain JSON types; `stage` and `more_leads` are left out where they say nothing."""
-        account = None if self.account is None else {"id": self.account.id, "name": self.account.name}
         return {
             "schema": ALERT_SCHEMA,
             "id": self.id,
             "kind": self.kind,
             "at": self.at,
             **({} if self.stage is None else {"stage": self.stage}),
-            "account": account,
+            "account": None if self.account is None else _account_dict(self.account),
             "leads": [_lead_dict(lead) for lead in self.leads],
             **({"more_leads": self.more_leads} if self.more_leads else {}),
             "ruleset": self.ruleset,
         }
+
+    @property
+    def only(self) -> AlertedLead | None:
+        """The lead that it is all about, None where it is about several or about an account."""
+        return self.leads[0] if self.people == 1 and self.kind != "account" else None
+
+    @property
+    def account_move(self) -> AccountMove | None:
+        """How the account stands that the alert is about, None where it is about leads alone or first of all."""
+        return self.account.move if self.account is not None and self.kind == "account" else None
 
     @classmethod
     def from_dict(cls, document: object) -> Self:
@@ -120,12 +142,16 @@ class Alert:
         leads = tuple(_read_lead(lead, f"leads[{place}]") for place, lead in enumerate(read.list("leads")))
         if not leads:
             raise UnreadableAlertError("leads: must not be empty")
+        kind = cast(AlertKind, read.choice("kind", _KINDS))
+        company = None if account is None else _read_account(account)
+        if kind == "account" and (company is None or company.move is None):
+            raise UnreadableAlertError("account.tier: is missing")
         return cls(
             id=read.text("id", empty=False),
-            kind=cast(AlertKind, read.choice("kind", _KINDS)),
+            kind=kind,
             at=read.instant("at"),
             stage=read.optional_text("stage"),
-            account=None if account is None else _read_account(account),
+            account=company,
             leads=leads,
             more_leads=read.count("more_leads"),
             ruleset=read.text("ruleset"),
@@ -145,6 +171,11 @@ def suggest_next_step(person: Person, hand_raise: str | None, reasons: tuple[Ale
     done = next((reason.label for reason in reasons if reason.last_at is not None), None)
     best = done or next((reason.label for reason in reasons), None)
     return f"{how} today." if best is None else f"{how} today, and begin with: {best}."
+
+
+def _account_dict(account: AlertAccount) -> dict[str, object]:
+    move = account.move
+    return {"id": account.id, "name": account.name, **({} if move is None else asdict(move))}
 
 
 def _lead_dict(lead: AlertedLead) -> dict[str, object]:
@@ -172,7 +203,18 @@ def _lead_dict(lead: AlertedLead) -> dict[str, object]:
 
 def _read_account(document: object) -> AlertAccount:
     read = _Fields(document, "account")
-    return AlertAccount(read.text("id", empty=False), read.text("name"))
+    move = None if read.optional("tier") is None else _read_move(read)
+    return AlertAccount(read.text("id", empty=False), read.text("name"), move)
+
+
+def _read_move(read: _Fields) -> AccountMove:
+    return AccountMove(
+        tier=read.text("tier", empty=False),
+        previous_tier=read.text("previous_tier", empty=False),
+        score=read.number("score"),
+        previous_score=read.number("previous_score"),
+        people=read.whole("people"),
+    )
 
 
 def _read_lead(document: object, path: str) -> AlertedLead:
@@ -250,7 +292,10 @@ class _Fields:
         return value
 
     def count(self, name: str) -> int:
-        value = self._document.get(name, 0)
+        return self.whole(name) if name in self._document else 0
+
+    def whole(self, name: str) -> int:
+        value = self.value(name)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise self._complaint(name, "must be a whole number from 0 on")
         return value

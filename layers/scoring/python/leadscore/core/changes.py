@@ -78,7 +78,8 @@ class AccountChange:
     """One announcement that an account is in another tier, complete in itself and without personal data.
 
     `people` is how many leads the account has, `previous_score` its score when its rating was written before.
-    `revision` orders the changes of one account, of which several may be of one instant.
+    `revision` orders the changes of one account, of which several may be of one instant. `alert` says what is to become
+    of an alert, and `alert_reason` why.
     """
 
     id: str
@@ -93,6 +94,8 @@ class AccountChange:
     previous_score: float
     ruleset: str
     revision: int = 0
+    alert: Outcome = "none"
+    alert_reason: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return the change as plain JSON types."""

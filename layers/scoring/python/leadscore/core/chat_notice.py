@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from leadscore.core.alerts import Alert, AlertedLead, top_reasons
+from leadscore.core.verdicts import VERDICTS
 from leadscore.core.wording import (
     call_person,
     headline,
@@ -16,6 +17,7 @@ from leadscore.core.wording import (
     shorten,
     tell_contact,
     tell_groups,
+    tell_move,
     tell_points,
     tell_reason,
     tell_score,
@@ -34,8 +36,9 @@ _UNBRACKETED = str.maketrans("<>", "  ")
 def chat_notice(alert: Alert) -> str:
     """Return the JSON text to publish."""
     first = alert.leads[0]
+    moved = alert.account_move or first
     account = name_account(alert)
-    words = {"tier": first.tier, "owner": first.owner, "account": account, "source": first.source}
+    words = {"tier": moved.tier, "owner": first.owner, "account": account, "source": first.source}
     keywords = [f"{name}: {_unbracket(one_line(value, 100))}" for name, value in words.items() if value]
     document = {
         "version": "1.0",
@@ -50,7 +53,7 @@ def chat_notice(alert: Alert) -> str:
         },
         "metadata": {
             "threadId": alert.id if alert.account is None else f"leadscore-{one_line(alert.account.id, 128)}",
-            "summary": shorten(f"{_unbracket(headline(alert))}, score {tell_score(first)}", _TITLE_CHARACTERS),
+            "summary": shorten(f"{_unbracket(headline(alert))}, score {tell_score(moved)}", _TITLE_CHARACTERS),
             "eventType": alert.kind,
         },
     }
@@ -58,18 +61,21 @@ def chat_notice(alert: Alert) -> str:
 
 
 def _description(alert: Alert) -> list[str]:
-    parts = [_lead(alert, lead) for lead in alert.leads[:_LISTED]]
+    summary = [_plain(tell_move(alert))] if tell_move(alert) else []
+    parts = summary + [_lead(alert, lead) for lead in alert.leads[:_LISTED]]
     unlisted = alert.people - min(len(alert.leads), _LISTED)
     return [*parts, f"And {unlisted} more."] if unlisted else parts
 
 
 def _lead(alert: Alert, lead: AlertedLead) -> str:
     contact = tell_contact(lead.person)
-    who = [f"**{_plain(call_person(lead.person))}**"] if alert.people > 1 else []
+    who = [f"**{_plain(call_person(lead.person))}**"] if alert.only is None else []
     standing = f"**{tell_score(lead)}** {_plain(', '.join([tell_tiers(lead), *tell_groups(lead)]))}"
     reasons = [f"- **{tell_points(one)}** {_plain(tell_reason(one, alert.at))}" for one in top_reasons(lead)]
     owner = f"Owner: {_plain(one_line(lead.owner or '') or 'nobody yet')}"
-    links = [f"[{_plain(name)}]({url})" for name, url in usable_links(lead).items()]
+    # Of several people the links for verdicts would take the room of people.
+    shown = {name: url for name, url in usable_links(lead).items() if alert.only is not None or name not in VERDICTS}
+    links = [f"[{_plain(name)}]({url})" for name, url in shown.items()]
     lines = [*who, standing, *([_plain(contact)] if contact else []), *reasons, owner, *links]
     return "\n".join(lines)
 

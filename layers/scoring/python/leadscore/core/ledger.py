@@ -99,12 +99,12 @@ def assess(criterion: Criterion, kept: Kept, at: Millis) -> Worth | None:
     else:
         # No more occurrences are kept than the threshold needs: the first to leave the window ends it.
         terms = (Term(points, occurrences[-1].time, half_life, _closing(occurrences[0].time, within)),)
-    return Worth(criterion, occurrences, terms, _cap(criterion))
+    return Worth(criterion, occurrences, terms, cap_of(criterion))
 
 
 def assess_traits(criterion: Criterion) -> Worth:
     """Return what a criterion on traits alone, which match, is worth."""
-    return Worth(criterion, (), (Term(abs(criterion.points)),), _cap(criterion))
+    return Worth(criterion, (), (Term(abs(criterion.points)),), cap_of(criterion))
 
 
 class Ledger:
@@ -124,7 +124,7 @@ class Ledger:
         places: dict[str, list[int]] = {}
         for place, worth in enumerate(self.worths):
             places.setdefault(worth.criterion.group, []).append(place)
-        return {name: (_bounds(self.ruleset.groups[name]), tuple(where)) for name, where in places.items()}
+        return {name: (bounds_of(self.ruleset.groups[name]), tuple(where)) for name, where in places.items()}
 
     @cached_property
     def total_bounds(self) -> Bounds:
@@ -189,11 +189,13 @@ def _closing(time: Millis, within: Millis | None) -> Millis | None:
     return None if within is None else time + within + 1
 
 
-def _cap(criterion: Criterion) -> int | None:
+def cap_of(criterion: Criterion) -> int | None:
+    """Return the most that a criterion may come to, in units, None where it has no cap."""
     return None if criterion.max is None else to_units(criterion.max)
 
 
-def _bounds(group: Group) -> Bounds:
+def bounds_of(group: Group) -> Bounds:
+    """Return the bounds of a group."""
     return _unit_bounds(group.min, group.max)
 
 

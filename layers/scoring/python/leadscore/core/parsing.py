@@ -16,8 +16,10 @@ from leadscore.core.account_policy import parse_accounts
 from leadscore.core.alert_policy import parse_alerts
 from leadscore.core.bounds import MAX_STATE_BYTES, state_problem, total_span
 from leadscore.core.criteria import Draft, Span, parse_criterion
+from leadscore.core.digest_policy import parse_digest
 from leadscore.core.documents import canonical_text, read_document
 from leadscore.core.event_fields import parse_event_pattern
+from leadscore.core.nurture_policy import parse_nurture
 from leadscore.core.patterns import Problem
 from leadscore.core.ruleset import (
     DISQUALIFIED,
@@ -103,6 +105,8 @@ def _parse(
     identity = _parse_identity(section, problems)
     accounts = parse_accounts(section, tiers, problems)
     score_change = _parse_announce(section, problems)
+    digest = parse_digest(section, problems)
+    nurture = parse_nurture(section, tiers, _most_fit(section, drafts, groups), problems)
     criteria = tuple(draft.criterion for draft in drafts)
     _check_groups_used(section, criteria, problems)
     text = canonical_text(document)
@@ -123,6 +127,8 @@ def _parse(
         identity=identity,
         accounts=accounts,
         score_change=score_change,
+        digest=digest,
+        nurture=nurture,
     )
     too_large = None if max_state_bytes is None else state_problem(ruleset, max_state_bytes)
     if too_large is not None:

@@ -80,13 +80,22 @@ class WorkingHours(NamedTuple):
     end: int
 
 
+class DigestPolicy(NamedTuple):
+    """When the digest goes out: on `days` (Monday is 0) from the minute `at` on, by the clock of a time zone."""
+
+    time_zone: str
+    days: frozenset[int]
+    at: int
+
+
 class AlertPolicy(NamedTuple):
     """When people are told: on entering `tier`, again only after the score was below `rearm_below`.
 
     `cooldown` is between two alerts on one lead, `account_cooldown` between two of one account; `delay` is how long an
     alert waits for more. `always` are the names of the track events by which a lead raises its hand. None of `hours`
     is any hour. Leads that have converted, where `suppress_converted`, and those whose traits match `internal` are not
-    told of.
+    told of. `accounts` says whether people are told of accounts that enter the tier, too. More
+    alerts in a week than `warn_above` are said to be too many.
     """
 
     tier: str
@@ -99,6 +108,22 @@ class AlertPolicy(NamedTuple):
     hours: WorkingHours | None = None
     suppress_converted: bool = True
     internal: Pattern | None = None
+    accounts: bool = True
+    warn_above: int | None = None
+
+
+class NurturePolicy(NamedTuple):
+    """Which leads machines are told to nurture: those of `tier` that fit and have gone quiet.
+
+    That is a fit of `min_fit` or more and no event for `silent_for`. A lead is told of once in `every` at most, and of
+    all leads no more than `daily` on a day.
+    """
+
+    tier: str
+    min_fit: float
+    silent_for: Millis
+    every: Millis
+    daily: int
 
 
 class IdentityPolicy(NamedTuple):
@@ -148,6 +173,8 @@ class Ruleset:
     identity: IdentityPolicy = field(default_factory=IdentityPolicy)
     accounts: RollUp = field(default_factory=RollUp)
     score_change: float | None = None
+    nurture: NurturePolicy | None = None
+    digest: DigestPolicy | None = None
 
     @cached_property
     def behaviour(self) -> tuple[Criterion, ...]:

@@ -97,6 +97,16 @@ class Score:
         return find_missed(basis.ledger.ruleset, basis.kept, basis.view, basis.ledger.worths, basis.at)
 
     @property
+    def ledger(self) -> Ledger:
+        """What counts, from which it follows what would count otherwise."""
+        return self._basis.ledger
+
+    @property
+    def view(self) -> Mapping[str, object]:
+        """The traits that trait patterns were matched with. May contain personal data: do not log."""
+        return self._basis.view
+
+    @property
     def raised_at(self) -> datetime | None:
         """When the lead last raised its hand."""
         return None if self.raised is None else to_datetime(self.raised.time)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 # The fields of each object of the document: what RULESET.md and the JSON Schema must list too.
 FIELDS: dict[str, tuple[str, ...]] = {
-    "ruleset": ("goal", "tiers", "groups", "criteria", "alerts", "total", "identity", "accounts", "announce"),
+    "ruleset": (
+        *("goal", "tiers", "groups", "criteria", "alerts", "total"),
+        *("identity", "accounts", "announce", "nurture", "digest"),
+    ),
     "tier": ("name", "from"),
     "group": ("max", "min", "half_life"),
     "criterion": (
@@ -46,6 +49,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "min_fit",
         "always",
         "hours",
+        "accounts",
+        "warn_above",
         "suppress",
     ),
     "hours": ("time_zone", "days", "from", "to"),
@@ -54,6 +59,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "identity": ("email", "external"),
     "accounts": ("roll_up", "share", "tier", "points"),
     "announce": ("score_change",),
+    "nurture": ("tier", "min_fit", "silent_for", "every", "daily"),
+    "digest": ("at", "time_zone", "days"),
 }
 # The mapping document has the same manners.
 MAPPING_FIELDS: dict[str, tuple[str, ...]] = {

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from leadscore.core.changes import AccountCause, AccountChange, Cause, Change, Person, Reason
+
+if TYPE_CHECKING:
+    from leadscore.core.nurturing import Outlook, Step
+    from leadscore.core.scoring import Score
 
 VERSION = 1
 # Whatever people wrote into their profile, an event stays of a size that every target of a rule takes.
@@ -24,6 +28,12 @@ class Account(TypedDict):
 
     id: str
     name: str
+
+
+class Question(Reason):
+    """A criterion that would count if traits of the lead that nobody knows were what it asks for."""
+
+    traits: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +123,25 @@ class AccountTierChanged:
 
 @dataclass(frozen=True, slots=True)
 class LeadNeedsNurturing:
-    """A lead of a low tier fits and has gone quiet; `next_best_actions` are the criteria that would lift it most."""
+    """A lead fits, has gone quiet, and is `points_missing` below `next_tier`.
+
+    `next_best_actions` are the criteria that it could meet, the one that adds most first; `shortest_way` are the fewest
+    of them that together reach that tier, None where none do.
+    """
 
     id: str
     at: str
     person: Person
+    account_id: str | None
     tier: str
     score: float
     fit: float
     last_seen: str | None
+    next_tier: str
+    points_missing: float
     next_best_actions: list[Reason]
+    shortest_way: list[str] | None
+    worth_asking: list[Question]
     ruleset: str
 
 
@@ -143,6 +162,40 @@ def detail_text(signal: Signal) -> str:
 def signal_of(change: Change | AccountChange) -> Signal:
     """Return what machines get of a change; raises ValueError for what is for people alone."""
     return _of_account(change) if isinstance(change, AccountChange) else _of_lead(change)
+
+
+def call_for_nurturing(
+    *,
+    id_: str,
+    at: str,
+    person: Person,
+    account: str | None,
+    last_seen: str | None,
+    score: Score,
+    outlook: Outlook,
+) -> LeadNeedsNurturing:
+    """Return what machines get of a lead that is to be nurtured."""
+    return LeadNeedsNurturing(
+        id=id_,
+        at=at,
+        person=_bounded(person),
+        account_id=account,
+        tier=score.tier,
+        score=score.total,
+        fit=score.groups["fit"],
+        last_seen=last_seen,
+        next_tier=outlook.next_tier,
+        points_missing=outlook.missing,
+        next_best_actions=[_reason(step) for step in outlook.actions],
+        shortest_way=None if outlook.way is None else [step.criterion.id for step in outlook.way],
+        worth_asking=[{**_reason(step), "traits": list(step.unknown)} for step in outlook.questions],
+        ruleset=score.version,
+    )
+
+
+def _reason(step: Step) -> Reason:
+    criterion = step.criterion
+    return {"criterion": criterion.id, "label": criterion.label or criterion.id, "points": step.points}
 
 
 def _of_account(change: AccountChange) -> AccountTierChanged:

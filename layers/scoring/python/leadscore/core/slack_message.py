@@ -5,7 +5,7 @@
     section  the three reasons worth most, with points and how recent
     section  account, owner, source
     section  what to do next
-    actions  the links, as buttons
+    actions  the links, as buttons; of several people, each has its own under what is said of it
     context  the alert's id and instant
 
 Invariant: nothing that comes from outside is markup: `&`, `<` and `>` are escaped everywhere, so that no name can
@@ -20,12 +20,13 @@ from leadscore.core.alerts import Alert, AlertedLead, top_reasons
 from leadscore.core.wording import (
     call_person,
     headline,
-    name_account,
     one_line,
     shorten,
+    tell_account,
     tell_contact,
     tell_groups,
     tell_instant,
+    tell_move,
     tell_points,
     tell_reason,
     tell_score,
@@ -41,16 +42,15 @@ BLOCKS = 50
 _LISTED = 10
 _BUTTONS = 5
 # What a link is called on its button; others are called by their own name.
-_BUTTON_NAMES = {"lead": "Open the lead", "good": "Good lead", "junk": "Junk", "snooze": "Snooze"}
+_BUTTON_NAMES = {"lead": "Open the lead", "good": "Good alert", "junk": "Junk", "snooze": "Snooze"}
 type Block = dict[str, Any]
 
 
 def slack_message(alert: Alert) -> dict[str, Any]:
     """Return the body of a post to a webhook: `text` for notifications and screen readers, and the `blocks`."""
-    only = alert.leads[0] if alert.people == 1 else None
-    blocks = [_header(headline(alert)), *(_many(alert) if only is None else _one(alert, only)), _footer(alert)]
-    first = alert.leads[0]
-    fallback = f"{headline(alert)}, score {tell_score(first)}"
+    about = _many(alert) if alert.only is None else _one(alert, alert.only)
+    blocks = [_header(headline(alert)), *about, _footer(alert)]
+    fallback = f"{headline(alert)}, score {tell_score(alert.account_move or alert.leads[0])}"
     return {
         "text": escape(shorten(fallback, 500)),
         "blocks": blocks[:BLOCKS],
@@ -73,7 +73,7 @@ def width(text: str) -> int:
 def _one(alert: Alert, lead: AlertedLead) -> list[Block]:
     contact = tell_contact(lead.person)
     fields = {
-        "Account": name_account(alert),
+        "Account": tell_account(alert),
         "Owner": one_line(lead.owner or "") or "nobody yet",
         "Source": one_line(lead.source or ""),
     }
@@ -83,19 +83,23 @@ def _one(alert: Alert, lead: AlertedLead) -> list[Block]:
         {"type": "section", "fields": [_field(name, value) for name, value in fields.items() if value]},
         _section([f"*Next:* {escape(one_line(lead.next_step, 400))}"]),
     ]
-    buttons = _buttons(lead)
-    return [*blocks, {"type": "actions", "elements": buttons}] if buttons else blocks
+    return [*blocks, *_actions(lead)]
 
 
 def _many(alert: Alert) -> list[Block]:
-    blocks = [_section(_line_up(alert, lead)) for lead in alert.leads[:_LISTED]]
-    first = alert.leads[0]
+    summary = [_section([escape(tell_move(alert))])] if tell_move(alert) else []
+    first, of_account = alert.leads[0], alert.kind == "account"
+    blocks = summary + [
+        block
+        for number, lead in enumerate(alert.leads[:_LISTED])
+        for block in (_section(_line_up(alert, lead)), *([] if of_account else _actions(lead, number)))
+    ]
     unlisted = alert.people - min(len(alert.leads), _LISTED)
     if unlisted:
         blocks.append(_section([f"And {unlisted} more."]))
     blocks.append(_section([f"*Next:* {escape(one_line(first.next_step, 400))}"]))
-    buttons = _buttons(first)
-    return [*blocks, {"type": "actions", "elements": buttons}] if buttons else blocks
+    # What is said of an account is said of all of them at once.
+    return [*blocks, *(_actions(first) if of_account else [])]
 
 
 def _line_up(alert: Alert, lead: AlertedLead) -> list[str]:
@@ -151,8 +155,9 @@ def _mrkdwn(text: str, most: int) -> Block:
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
-def _buttons(lead: AlertedLead) -> list[Block]:
-    return [
+def _actions(lead: AlertedLead, number: int = 0) -> list[Block]:
+    """Return the links of the lead of that number as a block of buttons, none where it has none."""
+    buttons: list[Block] = [
         {
             "type": "button",
             "text": {
@@ -161,7 +166,8 @@ def _buttons(lead: AlertedLead) -> list[Block]:
                 "emoji": False,
             },
             "url": url,
-            "action_id": f"open-{place}",
+            "action_id": f"open-{number}-{place}",
         }
         for place, (name, url) in enumerate(list(usable_links(lead).items())[:_BUTTONS])
     ]
+    return [{"type": "actions", "elements": buttons}] if buttons else []

@@ -5,7 +5,7 @@ Invariant: what a person typed into a product cannot become a second line, a con
 
 from __future__ import annotations
 
-from leadscore.core.alerts import Alert, AlertedLead, AlertReason
+from leadscore.core.alerts import AccountMove, Alert, AlertedLead, AlertReason
 from leadscore.core.changes import Person
 from leadscore.core.explaining import tell_age
 from leadscore.core.instants import parse_instant
@@ -46,6 +46,9 @@ def name_account(alert: Alert) -> str:
 def headline(alert: Alert) -> str:
     """Return what the alert is about: the person, or how many at which company."""
     first = alert.leads[0]
+    move = alert.account_move
+    if move is not None:
+        return f"{one_line(move.tier, 40).capitalize()} account: {name_account(alert)}"
     tier = one_line(first.tier, 40)
     if alert.people == 1:
         said = name_person(first.person)
@@ -57,15 +60,35 @@ def headline(alert: Alert) -> str:
     return f"{alert.people} {more}{tier} leads at {where}"
 
 
-def tell_score(lead: AlertedLead) -> str:
-    """Return the score and what it was: `53.0 (was 33.0)`."""
-    return f"{lead.score:.1f} (was {lead.previous_score:.1f})"
+def tell_account(alert: Alert) -> str:
+    """Return what the account is called, and how it stands where people are told of that: `Acme (hot, score 71.0)`."""
+    name, move = name_account(alert), None if alert.account is None else alert.account.move
+    return name if move is None else f"{name} ({one_line(move.tier, 40)}, score {move.score:.1f})"
 
 
-def tell_tiers(lead: AlertedLead) -> str:
-    """Return the tier and what it was: `hot, was warm`."""
-    before = "new" if lead.previous_tier is None else f"was {one_line(lead.previous_tier, 40)}"
-    return f"{one_line(lead.tier, 40)}, {before}"
+def tell_move(alert: Alert) -> str:
+    """Return how the account stands that people are told of, with its people or alone; empty where they are not."""
+    move = None if alert.account is None else alert.account.move
+    return "" if move is None else f"Account: score {tell_score(move)}, {tell_tiers(move)}, {tell_people(move)}"
+
+
+def tell_people(move: AccountMove) -> str:
+    """Return how many people an account has: `4 people`."""
+    return f"{move.people} {'person' if move.people == 1 else 'people'}"
+
+
+def tell_score(moved: AlertedLead | AccountMove) -> str:
+    """Return the score and what it was: `53.0 (was 33.0)`; the score alone where it was not another."""
+    same = moved.score == moved.previous_score
+    return f"{moved.score:.1f}" if same else f"{moved.score:.1f} (was {moved.previous_score:.1f})"
+
+
+def tell_tiers(moved: AlertedLead | AccountMove) -> str:
+    """Return the tier and what it was: `hot, was warm`; the tier alone where it was not another."""
+    if moved.tier == moved.previous_tier:
+        return one_line(moved.tier, 40)
+    before = "new" if moved.previous_tier is None else f"was {one_line(moved.previous_tier, 40)}"
+    return f"{one_line(moved.tier, 40)}, {before}"
 
 
 def tell_groups(lead: AlertedLead) -> list[str]:

@@ -48,6 +48,11 @@ def is_working(hours: WorkingHours | None, at: Millis) -> bool:
     return hours is None or _shows_work(hours, to_datetime(at).astimezone(_zone(hours.time_zone)))
 
 
+def date_shown(time_zone: str, at: Millis) -> str:
+    """Return the date that a calendar on the wall there shows: `2026-01-31`."""
+    return to_datetime(at).astimezone(_zone(time_zone)).date().isoformat()
+
+
 def next_working(hours: WorkingHours | None, at: Millis) -> Millis:
     """Return the first instant from `at` on that is within the hours: `at` itself where it is."""
     if hours is None or is_working(hours, at):

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from leadscore.core.alert_desk import AlertKind, Desk
-from leadscore.core.changes import Change
+from leadscore.core.changes import AccountChange, Change
 from leadscore.core.instants import Millis
+from leadscore.core.verdicts import Verdict
 from leadscore.usecases.records import Grave, StoredIdentity
 
 Outcome = Literal["waiting", "sent", "suppressed", "none"]
@@ -27,7 +28,10 @@ OUTCOMES: tuple[Outcome, ...] = ("sent", "waiting", "suppressed")
 
 
 class ChangeKey(NamedTuple):
-    """Where a change record lies: the pseudonym of the lead that changed, and the change's id."""
+    """Where a change record lies: the pseudonym of the lead that changed, and the change's id.
+
+    Of an account that changed it is the name of its desk.
+    """
 
     lead: str
     change: str
@@ -54,6 +58,17 @@ class ChangeRecord:
     alert: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AccountChangeRecord:
+    """A change of an account and what became of it, as of a lead's."""
+
+    key: ChangeKey
+    change: AccountChange
+    outcome: Outcome
+    reason: str
+    alert: str | None = None
+
+
 class Settled(NamedTuple):
     """What has become of changes that were waiting."""
 
@@ -64,7 +79,10 @@ class Settled(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One lead of an alert: its pseudonym, what it did, how it stood, and the points of each criterion that counted."""
+    """One lead of an alert: its pseudonym, what it did, how it stood, and the points of each criterion that counted.
+
+    Of an account itself: the name of its desk, and the criteria of those of its people who were named.
+    """
 
     lead: str
     cause: str
@@ -76,7 +94,11 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AlertRecord:
-    """An alert. `sent_at` is None while it is on its way."""
+    """An alert. `sent_at` is None while it is on its way.
+
+    Who knows the `token`, which its links carry, may say what they think of it; there is none where it is empty.
+    `verdicts` has the last one on each of its leads.
+    """
 
     id: str
     kind: AlertKind
@@ -85,6 +107,8 @@ class AlertRecord:
     sealed_at: Millis
     entries: Sequence[Entry]
     sent_at: Millis | None = None
+    token: str = ""
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +144,7 @@ class Desks(Protocol):
     def save(self, stored: StoredDesk) -> None:
         """Write a desk at the version one above the one that was read; raises ConflictError, having written nothing."""
 
-    def note(self, record: ChangeRecord) -> None:
+    def note(self, record: ChangeRecord | AccountChangeRecord) -> None:
         """Put a change record; one that is there stays as it is."""
 
     def settle(self, settled: Settled) -> None:
@@ -134,6 +158,9 @@ class Desks(Protocol):
 
     def find_alert(self, alert: str) -> AlertRecord | None:
         """Return the alert of that id."""
+
+    def put_verdict(self, alert: str, lead: str, verdict: Verdict) -> None:
+        """Write a verdict on one lead of an alert into its record, unless there is a later one."""
 
     def walk_due(self, until: Millis) -> Iterator[str]:
         """Yield the names of the desks that are due by `until`; may lag behind the newest writes by moments."""

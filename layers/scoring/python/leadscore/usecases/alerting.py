@@ -11,7 +11,7 @@ are released by messages of one group each: no two at the same moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
@@ -21,6 +21,7 @@ from urllib.parse import quote
 from leadscore.core.alert_desk import (
     HANDLED_FOR,
     Desk,
+    Request,
     Sealed,
     Waiting,
     desk_name,
@@ -29,19 +30,27 @@ from leadscore.core.alert_desk import (
     forget_lead,
     rename_lead,
     request_of,
+    request_of_account,
     seal,
     sent,
 )
-from leadscore.core.alerting import Standing, standing_of
-from leadscore.core.alerts import Alert, AlertAccount, AlertedLead, AlertReason, suggest_next_step
-from leadscore.core.changes import Change
+from leadscore.core.alerting import Standing, find_lack, standing_of
+from leadscore.core.alerts import (
+    AccountMove,
+    Alert,
+    AlertAccount,
+    AlertedLead,
+    AlertReason,
+    suggest_next_step,
+)
+from leadscore.core.changes import AccountChange, Change
 from leadscore.core.identity import Identity, display_id, pseudonym
 from leadscore.core.instants import Millis, format_instant, from_datetime
 from leadscore.core.ruleset import Ruleset
 from leadscore.core.scoring import Score
-from leadscore.core.state import AccountState, State
-from leadscore.usecases.accounts import load_account_states
+from leadscore.usecases.account_people import AccountPerson
 from leadscore.usecases.alert_records import (
+    AccountChangeRecord,
     AlertRecord,
     ChangeKey,
     ChangeRecord,
@@ -53,10 +62,12 @@ from leadscore.usecases.alert_records import (
     Settled,
     StoredDesk,
 )
-from leadscore.usecases.forest import load_state, walk_up
-from leadscore.usecases.records import ConflictError, Reader, StoredIdentity
+from leadscore.usecases.feedback import verdict_links
+from leadscore.usecases.present import Present, look_at, text_of
+from leadscore.usecases.present_account import PresentAccount, look_at_account
+from leadscore.usecases.records import ConflictError, Reader
 from leadscore.usecases.retrying import Pause, attempts
-from leadscore.usecases.standing import describe_person, score_now, top_reasons
+from leadscore.usecases.standing import describe_person, top_reasons
 
 # The kinds of change that an alert can be about, or that end what one was about; each leaves a record.
 RECORDED = frozenset({"tier", "hand_raise", "fit", "conversion"})
@@ -91,6 +102,9 @@ class AlertTools:
     publisher: Publisher
     releases: Releases
     lead_page: str | None
+    # What the links of alerts begin with, and what makes the token that they carry.
+    feedback_url: str
+    make_token: Callable[[], str]
     clock: Callable[[], datetime]
     pause: Pause
     stage: str | None = None
@@ -98,16 +112,6 @@ class AlertTools:
     def now(self) -> Millis:
         """Return the present instant."""
         return from_datetime(self.clock())
-
-
-@dataclass(frozen=True, slots=True)
-class _Present:
-    """How a lead stands now, with what an alert says of it."""
-
-    root: StoredIdentity
-    state: State
-    account: AccountState | None
-    score: Score
 
 
 def take_change(tools: AlertTools, lead: Identity, change: Change) -> None:
@@ -121,7 +125,21 @@ def take_change(tools: AlertTools, lead: Identity, change: Change) -> None:
     outcome = "waiting" if change.alert == "wanted" else change.alert
     tools.desks.note(ChangeRecord(key, change, outcome, change.alert_reason))
     if change.alert == "wanted":
-        _file(tools, key, change)
+        name, request = desk_name(key.lead, change.account), request_of(change, key.lead)
+        _file(tools, name, request._replace(id=str(key)))
+
+
+def take_account_change(tools: AlertTools, change: AccountChange) -> None:
+    """Record a change of an account and, where its alert is wanted, file it; taking one twice is harmless.
+
+    Raises ContentionError when other writers won every attempt.
+    """
+    request = request_of_account(change)
+    key = ChangeKey(request.lead, change.id)
+    outcome = "waiting" if change.alert == "wanted" else change.alert
+    tools.desks.note(AccountChangeRecord(key, change, outcome, change.alert_reason))
+    if change.alert == "wanted":
+        _file(tools, request.lead, request._replace(id=str(key)))
 
 
 def release_desk(tools: AlertTools, name: str) -> Alert | None:
@@ -135,17 +153,22 @@ def release_desk(tools: AlertTools, name: str) -> Alert | None:
     record = tools.desks.find_alert(sealed.id)
     if record is None:
         raise LookupError(f"the alert {sealed.id} was sealed and is not on record")
-    present = _look_at(tools, [entry.lead for entry in sealed.leads], tools.clock())
-    alert = _compose(tools, sealed, record, present)
+    now = tools.clock()
+    present = _look_at(tools, [entry.lead for entry in sealed.leads if not entry.is_account], now)
+    asks = any(entry.is_account for entry in sealed.leads)
+    account = _look_at_account(tools, record.account, now) if asks else None
+    if account is not None and account.standing.nobody:
+        account = None
+    alert = _compose(tools, sealed, record, present, account)
     if alert is not None:
         tools.publisher.publish(alert)
-    _settle_sealed(tools, name, sealed, present)
+    named = _named(tools, account) if alert is not None and alert.kind == "account" else ()
+    _settle_sealed(tools, name, sealed, {*present, *([] if account is None else [name])}, named)
     return alert
 
 
-def _file(tools: AlertTools, key: ChangeKey, change: Change) -> None:
-    policy, name = tools.ruleset.alerts, desk_name(key.lead, change.account)
-    request = request_of(change, key.lead)._replace(id=str(key))
+def _file(tools: AlertTools, name: str, request: Request) -> None:
+    policy = tools.ruleset.alerts
     for _ in attempts(tools.pause, "a desk"):
         stored, now = tools.desks.load(name), tools.now()
         desk = file(policy, stored.desk, request, now)
@@ -167,8 +190,12 @@ def _seal(tools: AlertTools, name: str) -> Sealed | None:
         now = tools.clock()
         stored, at = tools.desks.load(name), from_datetime(now)
         present = _look_at(tools, stored.desk.leads, now)
+        account = _look_at_account(tools, stored.desk.account, now) if stored.desk.asks_for_account else None
         joined = _join(tools, stored.desk, present)
         standings = {pseudonym(one.root.identity): _standing(one) for one in present.values()}
+        if account is not None:
+            joined = _with_people(tools, joined, account)
+            standings[stored.desk.name] = account.standing
         after, sealed, suppressed = seal(policy, tiers, joined, standings, at)
         when = due(policy, after, at)
         if after == stored.desk and when == stored.due:
@@ -176,7 +203,7 @@ def _seal(tools: AlertTools, name: str) -> Sealed | None:
         for one in suppressed:
             tools.desks.settle(Settled(_keys(one.requests), "suppressed", one.reason))
         if sealed is not None and stored.desk.sealed is None:
-            tools.desks.put_alert(_new_record(after, sealed, present))
+            tools.desks.put_alert(_new_record(after, sealed, present, account, tools.make_token()))
         try:
             tools.desks.save(_next(tools, stored, after, at))
         except ConflictError:
@@ -185,7 +212,18 @@ def _seal(tools: AlertTools, name: str) -> Sealed | None:
     raise AssertionError("the attempts end by themselves")
 
 
-def _settle_sealed(tools: AlertTools, name: str, sealed: Sealed, present: Mapping[str, _Present]) -> None:
+def _named(tools: AlertTools, account: PresentAccount | None) -> Collection[str]:
+    """Return those by whose names people were told of the account, and who would be an alert of their own."""
+    policy, tiers = tools.ruleset.alerts, tools.ruleset.tiers
+    if policy is None or account is None:
+        return ()
+    shown = [person for person, _ in account.shown]
+    return [pseudonym(one.identity) for one in shown if find_lack(policy, tiers, standing_of(one.score)) is None]
+
+
+def _settle_sealed(
+    tools: AlertTools, name: str, sealed: Sealed, present: Collection[str], named: Collection[str]
+) -> None:
     """Write that an alert was sent, or that there is nobody left to tell of."""
     for one in sealed.leads:
         known = one.lead in present
@@ -196,7 +234,7 @@ def _settle_sealed(tools: AlertTools, name: str, sealed: Sealed, present: Mappin
     for _ in attempts(tools.pause, "a desk"):
         stored, now = tools.desks.load(name), tools.now()
         if present:
-            after = sent(tools.ruleset.alerts, stored.desk, sealed.id, now)
+            after = sent(tools.ruleset.alerts, stored.desk, sealed.id, now, named)
         else:
             after = reduce(forget_lead, (one.lead for one in sealed.leads), stored.desk)
         if after == stored.desk:
@@ -217,27 +255,15 @@ def _next(tools: AlertTools, stored: StoredDesk, desk: Desk, at: Millis) -> Stor
     return StoredDesk(desk, stored.version + 1, when, last if when is None else None)
 
 
-def _look_at(tools: AlertTools, leads: Sequence[str] | frozenset[str], now: datetime) -> dict[str, _Present]:
-    """Return by pseudonym how each of the leads stands; those that are erased or were never written are left out."""
-    found: dict[str, _Present] = {}
-    accounts: dict[str | None, AccountState | None] = {None: None}
-    for name in sorted(leads):
-        stored = tools.people.look_up(name)
-        if not isinstance(stored, StoredIdentity):
-            continue
-        root = stored if stored.owner is None else walk_up(tools.reader, stored.owner.owner)[-1]
-        if root.erased or root.body is None:
-            continue
-        state = load_state(tools.reader, tools.ruleset, root, from_datetime(now))
-        if state.account not in accounts:
-            loaded = load_account_states(tools.reader, tools.ruleset, [state.account])
-            accounts[state.account] = loaded.get(state.account)
-        account = accounts[state.account]
-        found[name] = _Present(root, state, account, score_now(state, account, now))
-    return found
+def _look_at(tools: AlertTools, leads: Collection[str], now: datetime) -> dict[str, Present]:
+    return look_at(tools.people, tools.reader, tools.ruleset, leads, now)
 
 
-def _join(tools: AlertTools, desk: Desk, present: Mapping[str, _Present]) -> Desk:
+def _look_at_account(tools: AlertTools, account: str | None, now: datetime) -> PresentAccount | None:
+    return None if account is None else look_at_account(tools.reader, tools.ruleset, account, now)
+
+
+def _join(tools: AlertTools, desk: Desk, present: Mapping[str, Present]) -> Desk:
     """Return the desk with leads that were joined to others under their names, and with what their own desks know.
 
     A lead that was joined, or that has come into an account since, has a desk of its own elsewhere, where people may
@@ -253,6 +279,14 @@ def _join(tools: AlertTools, desk: Desk, present: Mapping[str, _Present]) -> Des
     return desk
 
 
+def _with_people(tools: AlertTools, desk: Desk, account: PresentAccount) -> Desk:
+    """Return the desk with what is known of those who make the account hot and were told of before they were in it."""
+    for person, _ in account.shown:
+        name = pseudonym(person.identity)
+        desk = _with_memory(desk, tools.desks.load(desk_name(name, None)).desk, name)
+    return desk
+
+
 def _with_memory(desk: Desk, other: Desk, lead: str) -> Desk:
     """Return the desk with what another one remembers of a lead, where that is the newer."""
     told, raised, snoozed = dict(desk.told), dict(desk.told_raised), dict(desk.snoozed)
@@ -264,7 +298,7 @@ def _with_memory(desk: Desk, other: Desk, lead: str) -> Desk:
     return replace(desk, told=told, told_raised=raised, snoozed=snoozed)
 
 
-def _standing(one: _Present) -> Standing:
+def _standing(one: Present) -> Standing:
     return standing_of(one.score)
 
 
@@ -272,7 +306,9 @@ def _keys(requests: Sequence[str]) -> list[ChangeKey]:
     return [ChangeKey.parse(request) for request in requests]
 
 
-def _new_record(desk: Desk, sealed: Sealed, present: Mapping[str, _Present]) -> AlertRecord:
+def _new_record(
+    desk: Desk, sealed: Sealed, present: Mapping[str, Present], account: PresentAccount | None, token: str
+) -> AlertRecord:
     by_root = {pseudonym(one.root.identity): one for one in present.values()}
     return AlertRecord(
         id=sealed.id,
@@ -280,46 +316,71 @@ def _new_record(desk: Desk, sealed: Sealed, present: Mapping[str, _Present]) -> 
         account=desk.account,
         desk=desk.name,
         sealed_at=sealed.at,
-        entries=[_entry(one, by_root[one.lead]) for one in sealed.leads],
+        entries=[
+            _entry(one, by_root[one.lead]) if not one.is_account or account is None else _account_entry(one, account)
+            for one in sealed.leads
+        ],
+        token=token,
     )
 
 
-def _entry(waiting: Waiting, one: _Present) -> Entry:
+def _entry(waiting: Waiting, one: Present) -> Entry:
     return Entry(
         lead=waiting.lead,
         cause=waiting.main.cause,
         tier=one.score.tier,
         score=one.score.total,
         criteria={factor.criterion: factor.points for factor in one.score.factors if factor.points > 0},
-        owner=_text(one.state, "owner"),
+        owner=one.text("owner"),
     )
 
 
-def _compose(tools: AlertTools, sealed: Sealed, record: AlertRecord, present: Mapping[str, _Present]) -> Alert | None:
-    """Return the alert about those of its leads that there still are, None where there are none."""
+def _account_entry(waiting: Waiting, account: PresentAccount) -> Entry:
+    standing = account.standing
+    owner = text_of(account.shown[0][0].state, "owner")
+    return Entry(waiting.lead, waiting.main.cause, standing.tier, standing.total, account.criteria, owner)
+
+
+def _compose(
+    tools: AlertTools,
+    sealed: Sealed,
+    record: AlertRecord,
+    present: Mapping[str, Present],
+    account: PresentAccount | None,
+) -> Alert | None:
+    """Return the alert about those of its leads that there still are, None where there are none.
+
+    Where an account alone is told of, they are those of its people who make it what it is.
+    """
     told = [(waiting, present[waiting.lead]) for waiting in sealed.leads if waiting.lead in present]
-    if not told:
+    asked = next((one for one in sealed.leads if one.is_account), None) if account is not None else None
+    if told:
+        leads = tuple(_compose_lead(tools, waiting, one, record) for waiting, one in told)
+        name = _account_name(told[0][1], leads[0])
+    elif account is not None and asked is not None:
+        leads = tuple(_compose_person(tools, asked, person, points, record) for person, points in account.shown)
+        name = account.name or leads[0].person["company"]
+    else:
         return None
-    leads = tuple(_compose_lead(tools, waiting, one) for waiting, one in told)
-    account = None if record.account is None else AlertAccount(record.account, _account_name(told[0][1], leads[0]))
+    move = None if account is None or asked is None else _compose_move(asked, account)
     return Alert(
         id=sealed.id,
-        kind=sealed.kind,
+        kind=sealed.kind if told else "account",
         at=format_instant(sealed.at),
-        account=account,
+        account=None if record.account is None else AlertAccount(record.account, name, move),
         leads=leads,
         ruleset=tools.ruleset.version,
         stage=tools.stage,
     )
 
 
-def _compose_lead(tools: AlertTools, waiting: Waiting, one: _Present) -> AlertedLead:
+def _compose_lead(tools: AlertTools, waiting: Waiting, one: Present, record: AlertRecord) -> AlertedLead:
     lead, main = display_id(one.root.identity), waiting.main
     person, reasons = describe_person(lead, one.state), _reasons(tools.ruleset, one.score)
     return AlertedLead(
         person=person,
-        owner=_text(one.state, "owner"),
-        source=_text(one.state, "source"),
+        owner=one.text("owner"),
+        source=one.text("source"),
         cause=main.cause,
         event=main.event,
         tier=one.score.tier,
@@ -331,7 +392,40 @@ def _compose_lead(tools: AlertTools, waiting: Waiting, one: _Present) -> Alerted
         reason=main.reason,
         at=format_instant(main.at),
         next_step=suggest_next_step(person, main.event, reasons),
-        links=_links(tools.lead_page, lead),
+        links={**lead_links(tools.lead_page, lead), **verdict_links(tools.feedback_url, record, waiting.lead)},
+    )
+
+
+def _compose_move(asked: Waiting, account: PresentAccount) -> AccountMove:
+    return AccountMove(
+        tier=account.standing.tier,
+        previous_tier=asked.main.previous_tier or account.standing.tier,
+        score=account.standing.total,
+        previous_score=asked.main.previous_score,
+        people=account.people,
+    )
+
+
+def _compose_person(
+    tools: AlertTools, asked: Waiting, one: AccountPerson, points: float, record: AlertRecord
+) -> AlertedLead:
+    """Return one of those who make an account hot; it has not changed itself."""
+    lead = display_id(one.identity)
+    person, reasons = describe_person(lead, one.state), _reasons(tools.ruleset, one.score)
+    return AlertedLead(
+        person=person,
+        owner=text_of(one.state, "owner"),
+        source=text_of(one.state, "source"),
+        tier=one.score.tier,
+        previous_tier=one.score.tier,
+        score=one.score.total,
+        previous_score=one.score.total,
+        groups=one.score.groups,
+        reasons=reasons,
+        reason=f"adds {points:.1f} to what its account scores",
+        at=format_instant(asked.main.at),
+        next_step=suggest_next_step(person, None, reasons),
+        links={**lead_links(tools.lead_page, lead), **verdict_links(tools.feedback_url, record, asked.lead)},
     )
 
 
@@ -348,15 +442,11 @@ def _reasons(ruleset: Ruleset, score: Score) -> tuple[AlertReason, ...]:
     )
 
 
-def _account_name(one: _Present, lead: AlertedLead) -> str:
+def _account_name(one: Present, lead: AlertedLead) -> str:
     name = None if one.account is None else one.account.traits.get("name")
     return name if isinstance(name, str) else lead.person["company"]
 
 
-def _links(page: str | None, lead: str) -> Mapping[str, str]:
+def lead_links(page: str | None, lead: str) -> Mapping[str, str]:
+    """Return the address of a lead's page in another tool, whose address has `{id}` in it, as `lead`; or nothing."""
     return {} if page is None else {"lead": page.replace(PLACE_OF_ID, quote(lead, safe=""))}
-
-
-def _text(state: State, trait: str) -> str | None:
-    value = state.traits.get(trait)
-    return value if isinstance(value, str) and value else None

@@ -34,6 +34,7 @@ class Announcer(Protocol):
 
 # Puts a change on record and, where people are to be told of it, on the desk; raises otherwise.
 Take = Callable[[Identity, Change], None]
+TakeOfAccount = Callable[[AccountChange], None]
 
 
 def announce_pending(store: PendingChanges, take: Take, machines: Announcer, identity: Identity) -> list[Change]:
@@ -65,11 +66,12 @@ class AccountAnnouncer(Protocol):
 
 
 def announce_pending_of_account(
-    store: PendingAccountChanges, machines: AccountAnnouncer, account: str
+    store: PendingAccountChanges, take: TakeOfAccount, machines: AccountAnnouncer, account: str
 ) -> list[AccountChange]:
     """Deliver and forget every pending change of an account, and return them; what fails stays pending and raises."""
     changes = store.pending_of_account(account)
     for change in changes:
+        take(change)
         machines.announce(change)
         store.clear_pending_of_account(account, [change.id])
     return list(changes)

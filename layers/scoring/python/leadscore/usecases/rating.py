@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from leadscore.core import alerting
+from leadscore.core.alerting import AlertDecision, AlertMemory, decide_account_alert, hold_back, rearm
 from leadscore.core.changes import AccountCause, AccountChange, change_id
 from leadscore.core.decay import to_points, to_units
 from leadscore.core.instants import DAY, Millis, format_instant, from_datetime
 from leadscore.core.ruleset import Ruleset
 from leadscore.usecases.account_people import Standing, read_standing
 from leadscore.usecases.accounts import account_name, load_account_states
-from leadscore.usecases.deciding import RANK_SLACK, rank_key
+from leadscore.usecases.deciding import IMPORTED, RANK_SLACK, rank_key
 from leadscore.usecases.records import ConflictError, StoredRating
 from leadscore.usecases.retrying import attempts
 from leadscore.usecases.scoring import Tools
@@ -46,7 +48,9 @@ def rate_account(tools: Tools, account: str, *, imported: bool = False) -> bool:
     raise AssertionError("the attempts end by themselves")
 
 
-def decide_rating(ruleset: Ruleset, stored: StoredRating, standing: Standing, at: Millis) -> StoredRating | None:
+def decide_rating(
+    ruleset: Ruleset, stored: StoredRating, standing: Standing, memory: AlertMemory, at: Millis
+) -> StoredRating | None:
     """Return the rating to write, without what is to be announced; None where the stored one still holds."""
     if not (stored.version or standing.people_total):
         return None
@@ -59,6 +63,7 @@ def decide_rating(ruleset: Ruleset, stored: StoredRating, standing: Standing, at
         people=standing.people_total,
         rank_key=_key(stored, standing),
         due=_due(ruleset, stored, standing, at),
+        memory=memory,
     )
     if rating == replace(stored, pending=()):
         return None
@@ -68,13 +73,21 @@ def decide_rating(ruleset: Ruleset, stored: StoredRating, standing: Standing, at
 def _rate(tools: Tools, stored: StoredRating, *, imported: bool) -> StoredRating | None:
     ruleset, at = tools.ruleset, from_datetime(tools.clock())
     standing = read_standing(tools.store, ruleset, stored.account, at, "rating")
-    rating = decide_rating(ruleset, stored, standing, at)
+    memory = rearm(ruleset.alerts, stored.memory, standing.score)
+    if memory != stored.memory:
+        # What was read for a rating may be a little less than the exact total.
+        total = read_standing(tools.store, ruleset, stored.account, at, "total").score
+        memory = rearm(ruleset.alerts, stored.memory, total)
+    rating = decide_rating(ruleset, stored, standing, memory, at)
     previous_tier = stored.tier or ruleset.tiers[-1].name
-    if rating is None or rating.tier == previous_tier or imported:
+    if rating is None or rating.tier == previous_tier:
         return rating
-    exact = read_standing(tools.store, ruleset, stored.account, at, "total")
+    exact = standing if imported else read_standing(tools.store, ruleset, stored.account, at, "total")
     if exact.tier != rating.tier:
         raise ConflictError("an account's people were written while it was rated")
+    alert = _judge(ruleset, replace(stored, tier=previous_tier, memory=memory), exact, at, imported=imported)
+    if imported:
+        return replace(rating, memory=alert.memory)
     states = load_account_states(tools.store, ruleset, [stored.account])
     change = AccountChange(
         id=change_id(f"account:{stored.account}", rating.version, "tier"),
@@ -89,8 +102,22 @@ def _rate(tools: Tools, stored: StoredRating, *, imported: bool) -> StoredRating
         previous_score=stored.score,
         ruleset=ruleset.version,
         revision=rating.version,
+        alert=alert.outcome,
+        alert_reason=alert.reason,
     )
-    return replace(rating, score=exact.score, pending=(change,))
+    return replace(rating, score=exact.score, memory=alert.memory, pending=(change,))
+
+
+def _judge(ruleset: Ruleset, stored: StoredRating, standing: Standing, at: Millis, *, imported: bool) -> AlertDecision:
+    """Return what is to become of an alert, by the policy for leads: neither other criteria nor history are news."""
+    before = alerting.Standing(stored.tier, stored.score)
+    after = alerting.Standing(standing.tier, standing.score)
+    decision = decide_account_alert(ruleset.alerts, ruleset.tiers, stored.memory, before, after, at)
+    if imported:
+        return hold_back(decision, replace(stored.memory, armed=decision.memory.armed), IMPORTED)
+    if _cause(ruleset, stored, at) == "ruleset":
+        return hold_back(decision, stored.memory, "the ruleset changed, not the account")
+    return decision
 
 
 def _cause(ruleset: Ruleset, stored: StoredRating, at: Millis) -> AccountCause:

@@ -82,7 +82,7 @@ class StoredRating:
 
     `people` is how many leads it has. `rank_key` is an upper bound of its score until one of them changes, None where
     there are none; `due` is when to look at it again because of time alone. `pending` are changes that wait to be
-    announced.
+    announced, `memory` is what the alert policy remembers.
     """
 
     account: str
@@ -94,6 +94,7 @@ class StoredRating:
     rank_key: int | None = None
     due: Millis | None = None
     pending: tuple[AccountChange, ...] = ()
+    memory: AlertMemory = field(default_factory=AlertMemory)
 
 
 class Ranked(NamedTuple):

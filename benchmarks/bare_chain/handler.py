@@ -1,0 +1,91 @@
+"""What the way from an event to Slack is measured against: four functions that only pass a message on.
+
+    REST API -> accept -> SQS -> keep -> FIFO queue -> announce -> FIFO topic -> FIFO queue -> post -> HTTP
+                                             ^             |
+                                             '-- a held one, once
+
+By the services of ours, in its order, and with one item read or written wherever ours could not do without: `keep`
+reads a lead and writes it, `announce` reads what is to be told and notes that it was, `post` notes that it posts. What
+is marked as held comes to `announce` twice, as a change and as the release of a desk do with us. No key is checked, no
+event is looked at, nothing is scored. Like any function with metrics each prints a line; the emulator would wait
+longer for one that is silent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64decode
+from typing import Any
+
+import boto3
+import urllib3
+
+sqs, sns, dynamodb = boto3.client("sqs"), boto3.client("sns"), boto3.client("dynamodb")
+pool = urllib3.PoolManager(retries=False)
+
+
+def accept(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Send the body to the first queue and answer 200."""
+    body = b64decode(event["body"]).decode() if event["isBase64Encoded"] else event["body"]
+    sqs.send_message(QueueUrl=os.environ["EVENTS_QUEUE_URL"], MessageBody=body)
+    print('{"accepted": 1}')
+    return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": '{"success":true}'}
+
+
+def keep(event: dict[str, Any], _context: object) -> None:
+    """Read and write an item for each event, and hand it on."""
+    for record in event["Records"]:
+        name = json.loads(record["body"])["messageId"]
+        _read(f"lead {name}")
+        _write(f"lead {name}", record["body"])
+        _hand_on(name, record["body"])
+    print('{"kept": 1}')
+
+
+def announce(event: dict[str, Any], _context: object) -> None:
+    """Read the item of each event, publish, and note that it was; or write down one that is held, and come again."""
+    for record in event["Records"]:
+        change = json.loads(record["body"])
+        name = change["messageId"]
+        _read(f"lead {name}")
+        if change.pop("held", False):
+            _write(f"alert {name}", record["body"])
+            _hand_on(f"{name}/again", json.dumps(change))
+            continue
+        sns.publish(
+            TopicArn=os.environ["TOPIC_ARN"],
+            Message=record["body"],
+            MessageGroupId="alerts",
+            MessageDeduplicationId=name,
+        )
+        _write(f"alert {name}", record["body"])
+    print('{"announced": 1}')
+
+
+def post(event: dict[str, Any], _context: object) -> None:
+    """Note that each event is posted, and post it."""
+    for record in event["Records"]:
+        name = json.loads(record["body"])["messageId"]
+        _write(f"post {name}", record["body"])
+        answer = pool.request("POST", os.environ["WEBHOOK"], body=json.dumps({"text": name}).encode())
+        if answer.status != 200:
+            raise RuntimeError(f"it answered {answer.status}")
+    print('{"posted": 1}')
+
+
+def _hand_on(name: str, body: str) -> None:
+    sqs.send_message(
+        QueueUrl=os.environ["CHANGES_QUEUE_URL"],
+        MessageBody=body,
+        MessageGroupId=name,
+        MessageDeduplicationId=name,
+    )
+
+
+def _read(name: str) -> None:
+    dynamodb.get_item(TableName=os.environ["TABLE_NAME"], Key={"pk": {"S": name}}, ConsistentRead=True)
+
+
+def _write(name: str, body: str) -> None:
+    dynamodb.put_item(TableName=os.environ["TABLE_NAME"], Item={"pk": {"S": name}, "body": {"S": body}})

@@ -1,0 +1,76 @@
+"""Whether the score still predicts: what each period's leads came to, and when a rate has left where it was.
+
+Invariant: a rate is said to have moved only where neither sample could have come from the other's rate, so that a quiet
+week raises no alarm.
+"""
+
+from __future__ import annotations
+
+from math import floor
+from typing import TYPE_CHECKING, NamedTuple
+
+from leadscore.core.ruleset import Tier
+from leadscore.learning.proportions import Estimate, wilson
+from leadscore.learning.ranking_quality import auc
+from leadscore.learning.tiers import TierRow, tier_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from leadscore.learning.samples import Grouped, ScoreCount, ScoreRule
+
+
+class Period(NamedTuple):
+    """The leads scored in one period: their base rate, how well the score ranked them, and their tiers and bands."""
+
+    name: str
+    leads: int
+    conversions: int
+    base_rate: Estimate | None
+    auc: Estimate | None
+    tiers: tuple[TierRow, ...]
+    bands: tuple[TierRow, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the period as plain JSON types."""
+        return {
+            "period": self.name,
+            "leads": self.leads,
+            "conversions": self.conversions,
+            "base_rate": None if self.base_rate is None else self.base_rate.to_dict(),
+            "auc": None if self.auc is None else self.auc.to_dict(),
+            "tiers": [row.to_dict() for row in self.tiers],
+            "bands": [row.to_dict() for row in self.bands],
+        }
+
+
+def find_periods(
+    samples: Mapping[str, Grouped], rule: ScoreRule, tiers: Sequence[Tier], width: int = 10
+) -> list[Period]:
+    """Return what each period came to under one rule, in the order of `samples`.
+
+    The bands are of `width` points, and the same in all periods, so that they can be compared.
+    """
+    scored = {name: grouped.scores(rule) for name, grouped in samples.items()}
+    bands = score_bands([one for scores in scored.values() for one in scores], width)
+    periods = []
+    for name, scores in scored.items():
+        leads, conversions = sum(one.leads for one in scores), sum(one.conversions for one in scores)
+        rows, banded = tuple(tier_table(scores, tiers)), tuple(tier_table(scores, bands))
+        periods.append(Period(name, leads, conversions, wilson(conversions, leads), auc(scores), rows, banded))
+    return periods
+
+
+def score_bands(scores: Sequence[ScoreCount], width: int = 10) -> list[Tier]:
+    """Return bands of `width` points that cover all scores, the highest first, each named by its lowest score."""
+    if not scores:
+        return []
+    lowest, highest = (floor(edge(scores).score / width) * width for edge in (min, max))
+    return [Tier(f"{from_:g}", from_) for from_ in range(highest, lowest - 1, -width)]
+
+
+def has_moved(before: Estimate | None, now: Estimate | None) -> bool:
+    """Return whether a rate has left its interval: each of the two is outside of the other's."""
+    if before is None or now is None:
+        return False
+    return not (before.low <= now.value <= before.high or now.low <= before.value <= now.high)
