@@ -52,7 +52,8 @@ def test_a_million_plain_events_cost_what_a_calculation_by_hand_says(monkeypatch
     monkeypatch.setattr(costs, "ASSUMED", replace(ASSUMED, metrics=9, alarms=11))
     # Writes 1 M * 0.625. Log of 400 days: 1 M * 4800/365 events of 750 + 120 + 100 bytes = 11.88 GiB at 0.25 + 0.20.
     # Lambda: 100,000 + 10,000 + 43,800 + 2,920 calls = 0.03; GB-seconds 0.5 * 10,000 + 1 * (1,000 + 20,000)
-    # + 0.25 * 4,380 + 0.5 * 292, and 15 of nurture, = 27,256 = 0.36. REST 100,000 = 0.35. SQS: 100,000 sends, 10,000 * 10 receives and deletes each, 1,314,000 polls.
+    # + 0.25 * 4,380 + 0.5 * 292, and 15 of nurture, = 27,256 = 0.36. REST 100,000 = 0.35.
+    # SQS: 100,000 sends, 10,000 * 10 receives and deletes each, 1,314,000 polls.
     # CloudWatch: 9 * 0.30 + 11 * 0.10; logs 153,800 * 1,500 + 100,000 * 400 bytes = 0.252 GiB at 0.50.
     wanted = {"DynamoDB": 5.97, "CloudWatch": 3.93, "SQS": 0.65, "Lambda": 0.39, "API Gateway": 0.35}
 
