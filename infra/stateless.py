@@ -30,9 +30,10 @@ _API_TIMEOUT = 15
 # The longest that a REST API waits.
 _ERASE_TIMEOUT = 29
 _COOL_TIMEOUT = 60
-_DIGEST_TIMEOUT = 300
+# Room for 20,000 changes and 5,000 leads, which are read one by one.
+_DIGEST_TIMEOUT = 840
 # Room for 2,000 leads to be looked at, and for 1,000 of them to be announced by some ten requests each.
-_NURTURE_TIMEOUT = 300
+_NURTURE_TIMEOUT = 840
 # What `cool` and `nurture` put on the bus where there is more than one run takes.
 COOLING_CONTINUES, NURTURING_CONTINUES = "CoolingContinues", "NurturingContinues"
 

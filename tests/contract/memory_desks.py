@@ -70,9 +70,6 @@ class MemoryDesks:
             return
         self.alerts[alert] = replace(record, verdicts={**record.verdicts, lead: verdict})
 
-    def find_change(self, key: ChangeKey) -> ChangeRecord | None:
-        return self.changes.get(key)
-
     def changes_of(self, pseudonym: str) -> list[ChangeRecord]:
         return [record for key, record in self.changes.items() if key.lead == pseudonym]
 

@@ -331,3 +331,18 @@ def test_who_left_while_its_account_held_the_alert_is_told_of_when_it_returns() 
     assert told is not None
     assert [one.person["id"] for one in told.leads] == ["bob"]
     assert ("bob", "suppressed", "within the cooldown of the last alert") not in office.outcomes()
+
+
+@pytest.mark.parametrize("filed", [False, True])
+def test_what_asks_for_an_alert_while_the_policy_is_taken_away_is_on_record_and_hinders_nothing(filed: bool) -> None:
+    office = Office(rules(delay="2m"))
+    office.start_trial("ada")
+    office.ruleset = parse_ruleset({key: value for key, value in RULES.items() if key != "alerts"})
+    if not filed:
+        office.desks = MemoryDesks()
+        for change in office.store.pending("user:ada"):
+            take_change(office.tools, "user:ada", change)
+    office.now += timedelta(minutes=2)
+    assert office.release(desk_of("ada")) is None
+    assert office.outcomes() == [("ada", "suppressed", "no alert policy")]
+    assert office.desks.load(desk_of("ada")).due is None

@@ -229,6 +229,12 @@ def test_nobody_is_told_of_a_lead_that_is_snoozed() -> None:
     assert awake.snoozed == {}
 
 
+def test_nobody_is_told_of_the_people_of_an_account_that_is_snoozed() -> None:
+    desk = snooze(filed(ask("a"), ask("b", BOB, event="Demo")), ACME.name, 5 * DAY)
+    after, sealed, suppressed = seal(POLICY, TIERS, desk, {ADA: HOT, BOB: HOT}, HOUR)
+    assert (sealed, after.waiting, {one.lead for one in suppressed}) == (None, {}, {ADA, BOB})
+
+
 def test_snoozing_again_replaces_what_was_said_before() -> None:
     desk = snooze(snooze(ACME, ADA, 5 * DAY), ADA, 2 * DAY)
     assert desk.snoozed == {ADA: 2 * DAY}
@@ -373,12 +379,10 @@ def test_of_a_lead_that_is_forgotten_nothing_is_left() -> None:
 def test_a_desk_that_has_nothing_left_is_blank() -> None:
     desk = filed(ask("a"))
     told = told_at(desk, HOUR)
-    assert (ACME.is_blank, desk.is_blank, told.is_blank, snooze(ACME, ADA, DAY).is_blank) == (True, False, False, False)
     gone = HOUR + HANDLED_FOR
     dropped, _, _ = seal(POLICY, TIERS, filed(ask("b", BOB, gone), desk=told), {BOB: COLD}, gone + HOUR)
     assert (dropped.told, dropped.account_told, dropped.last_id) == ({}, None, None)
-    assert not dropped.is_blank
-    assert replace(dropped, handled={}).is_blank
+    assert replace(dropped, handled={}) == replace(ACME, release=dropped.release)
 
 
 def test_what_is_stored_says_its_form_and_comes_back() -> None:

@@ -92,3 +92,11 @@ def test_the_figures_are_plain_json() -> None:
         "criteria": [{"criterion": "trial", "leads": 1, **figures}],
         "warn_above": 5,
     }
+
+
+def test_the_account_of_an_alert_counts_only_where_nobody_else_is_told_of() -> None:
+    both = sent(NOW, ("ada", "trial", "junk"), ("account:acme", "trial", "junk"))
+    alone = sent(NOW, ("account:beta", "webinar", "good"))
+    report = report_alerts([both, alone], NOW, 1)
+    assert report.total.verdicts == Verdicts(good=1, junk=1, snooze=0)
+    assert {one.criterion: one.leads for one in report.criteria} == {"trial": 1, "webinar": 1}

@@ -109,6 +109,15 @@ def test_a_round_that_was_not_done_is_gone_on_with_and_one_that_was_is_not() -> 
     assert begun("2026-03-02T07:15:00Z", first._replace(done=True)) is None
 
 
+def test_a_date_that_comes_again_further_west_brings_no_second_digest_and_loses_no_time() -> None:
+    auckland = Round("2026-03-04", 0, parse_instant("2026-03-03T19:00:00Z"), done=True)
+    honolulu = policy("08:00", "Pacific/Honolulu")
+    assert begun("2026-03-03T18:00:00Z", auckland, honolulu) is None
+    after = begun("2026-03-05T18:00:00Z", auckland, honolulu)
+    assert after is not None
+    assert after.since == auckland.until
+
+
 def test_what_a_day_did_not_get_out_is_in_the_next_days_digest() -> None:
     first = begun("2026-03-02T07:00:00Z")
     assert first is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -165,16 +165,42 @@ def test_who_was_erased_is_not_told_of() -> None:
 def test_who_was_joined_to_another_is_told_of_once_under_that_one() -> None:
     desk = Desk()
     office = desk.office
-    event = {"type": "track", "event": "Trial Started", "timestamp": "2026-03-02T05:00:00.000Z"}
-    scoring = Tools(store=office.store, ruleset=office.ruleset, clock=lambda: office.now, pause=lambda _: None)
-    done = apply_events(scoring, {"anonymous:d": [{"messageId": "v", "anonymousId": "d", **event}]})
-    for identity in done.pending:
-        for one in office.store.pending(identity):
-            take_change(office.tools, identity, one)
+    visit(office, "v", "2026-03-02T05:00:00.000Z")
     office.now += timedelta(minutes=1)
     office.send("ada", "join", "identify", anonymousId="d", traits={"name": "Ada"})
     desk.digest()
     assert desk.topic.told == [(None, {"new_hot": ["ada"]})]
+
+
+def visit(office: Office, message: str, at: str) -> None:
+    """Let a visitor who is nobody yet start a trial."""
+    event = {"type": "track", "event": "Trial Started", "timestamp": at}
+    scoring = Tools(store=office.store, ruleset=office.ruleset, clock=lambda: office.now, pause=lambda _: None)
+    done = apply_events(scoring, {"anonymous:d": [{"messageId": message, "anonymousId": "d", **event}]})
+    for identity in done.pending:
+        for one in office.store.pending(identity):
+            take_change(office.tools, identity, one)
+
+
+def test_who_has_long_been_hot_is_not_new_when_a_visitor_turns_out_to_be_them() -> None:
+    desk = Desk()
+    desk.hot("ada")
+    desk.digest()
+    desk.topic.sent.clear()
+    visit(desk.office, "v", "2026-03-02T09:00:00.000Z")
+    desk.office.now += timedelta(minutes=1)
+    desk.office.send("ada", "join", "identify", anonymousId="d", traits={"name": "Ada"})
+    desk.digest(EIGHT + timedelta(days=1))
+    assert desk.topic.told == []
+
+
+def test_what_an_import_has_changed_is_no_news() -> None:
+    desk = Desk()
+    desk.hot("ada")
+    records = desk.office.desks.changes
+    for key, one in records.items():
+        records[key] = replace(one, change=replace(one.change, cause="import"), outcome="suppressed")
+    assert desk.digest() == Done()
 
 
 def test_a_crash_repeats_the_one_that_was_on_its_way_under_its_id_and_no_other() -> None:

@@ -221,3 +221,12 @@ def test_the_json_of_an_account_says_how_it_stands() -> None:
         "previous_score": 48.5,
         "people": 4,
     }
+
+
+def test_a_verdict_on_an_account_is_asked_for_once() -> None:
+    links = {"lead": "https://x.example/a", "junk": "https://api.example/junk"}
+    alert = about_account()
+    asked = replace(alert, leads=tuple(replace(lead, links=links) for lead in alert.leads))
+    lines = plain_text(asked).splitlines()
+    assert lines.count("  Lead: https://x.example/a") == len(alert.leads)
+    assert [line for line in lines if "Junk" in line] == ["Junk: https://api.example/junk"]

@@ -175,6 +175,13 @@ def hear_nothing(office: Office, until: datetime) -> None:
     office.desks.save(StoredDesk(desk, 1))
 
 
+def test_a_snooze_goes_with_the_person_into_an_account(office: Office) -> None:
+    office.quiet("ada")
+    hear_nothing(office, NOW + timedelta(days=1))
+    office.hear("ada", 19, "group", groupId="acme")
+    assert office.announced() == []
+
+
 def test_a_snooze_ends(office: Office) -> None:
     office.quiet("ada")
     hear_nothing(office, NOW)

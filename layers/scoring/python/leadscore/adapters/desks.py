@@ -3,8 +3,8 @@
 pk               sk                what
 DESK#<name>      DESK              a desk; carries the key of the index `due`, in shards of its own
 ALERT#<id>       ALERT             an alert that went out or is on its way
-ID#<hash>        MARK#CHANGE#<id>  a change of that lead and what became of it; a mark, so that erasing removes it
-ACCOUNT#<id>     MARK#CHANGE#<id>  a change of that account and what became of it
+ID#<hash>        CHANGE#<id>       a change of that lead and what became of it; goes with the person's other items
+ACCOUNT#<id>     CHANGE#<id>       a change of that account and what became of it
 
 index    partition        sort key
 due      DESKS#<shard>    when the desk's time comes, then its name; absent where nothing waits
@@ -191,11 +191,6 @@ class DynamoDesks:
             found = self.find_alert(item["pk"]["S"].partition("#")[2])
             if found is not None:
                 yield found
-
-    def find_change(self, key: ChangeKey) -> ChangeRecord | None:
-        """Return the record of that key."""
-        found = self._client.get_item(TableName=self._table, Key=_change_key(key), ConsistentRead=True)
-        return read_change_record(found["Item"]) if "Item" in found else None
 
     def changes_of(self, pseudonym: str) -> list[ChangeRecord]:
         """Return what is on record of the changes of the lead of that pseudonym, in no particular order."""

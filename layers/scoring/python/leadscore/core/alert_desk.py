@@ -150,11 +150,6 @@ class Desk:
         """Whether `seal` asks for the standing of the account, too, by the name of the desk."""
         return self.name in self.waiting
 
-    @property
-    def is_blank(self) -> bool:
-        """Whether there is nothing on it that can still matter."""
-        return self == Desk(self.name, self.release)
-
     def to_json(self) -> str:
         """Return the desk as canonical JSON: equal desks give equal texts."""
         document: dict[str, object] = {
@@ -361,8 +356,10 @@ def _objection(
     if standing is None:
         return "is gone"
     reason = find_objection(policy, standing)
-    if reason is None and desk.snoozed.get(entry.lead, at) > at:
-        reason = f"is snoozed until {format_instant(desk.snoozed[entry.lead])}"
+    # Who wants to hear nothing of an account wants to hear nothing of its people.
+    snoozed = max(desk.snoozed.get(entry.lead, at), desk.snoozed.get(desk.name, at))
+    if reason is None and snoozed > at:
+        reason = f"is snoozed until {format_instant(snoozed)}"
     if reason is None and entry.raised is None:
         reason = find_lack(policy, tiers, standing)
     if reason is None and not _is_free(policy, desk, entry):

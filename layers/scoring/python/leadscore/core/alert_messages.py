@@ -10,6 +10,7 @@ import json
 from dataclasses import replace
 
 from leadscore.core.alerts import Alert, AlertedLead, top_reasons
+from leadscore.core.verdicts import VERDICTS
 from leadscore.core.wording import (
     call_person,
     headline,
@@ -38,6 +39,8 @@ _REASONS = 10
 ATTRIBUTES = ("tier", "previous_tier", "score", "fit", "engagement", "owner", "account", "reason", "source")
 NUMERIC_ATTRIBUTES = frozenset({"score", "fit", "engagement"})
 _ATTRIBUTE_CHARACTERS = 256
+# How the lines of an e-mail begin that ask what an alert was worth.
+_VERDICTS = tuple(f"{kind.capitalize()}: " for kind in VERDICTS)
 
 
 def subject_line(alert: Alert) -> str:
@@ -132,6 +135,8 @@ def _about_many(alert: Alert) -> list[str]:
     lines = [f"{headline(alert)}."]
     if tell_move(alert):
         lines.append(f"{tell_move(alert)}.")
+    # A verdict on an account is asked for once, not with each of its people.
+    said_elsewhere = ("Contact", "Account", *(_VERDICTS if alert.account_move is not None else ()))
     for lead in alert.leads[:_LISTED_IN_MAIL]:
         contact = tell_contact(lead.person)
         lines += [
@@ -139,8 +144,10 @@ def _about_many(alert: Alert) -> list[str]:
             f"{call_person(lead.person)}{f', {contact}' if contact else ''}",
             f"Score {tell_score(lead)}, {tell_tiers(lead)}.  {'  '.join(tell_groups(lead))}",
             *_reasons(alert, lead),
-            *(f"  {line}" for line in _details(alert, lead) if not line.startswith(("Contact", "Account"))),
+            *(f"  {line}" for line in _details(alert, lead) if not line.startswith(said_elsewhere)),
         ]
+    if alert.account_move is not None:
+        lines += ["", *(line for line in _details(alert, alert.leads[0]) if line.startswith(_VERDICTS))]
     unlisted = alert.people - min(len(alert.leads), _LISTED_IN_MAIL)
     return [*lines, "", f"And {unlisted} more."] if unlisted else lines
 

@@ -69,7 +69,7 @@ def next_round(policy: DigestPolicy | None, last: Round | None, now: Millis, set
     date, until = date_shown(policy.time_zone, now), now - settling
     if last is None:
         return Round(date, until - FIRST_LENGTH, until)
-    if last.date == date:
+    if last.date >= date:
         return None if last.done else last
     begin = last.until if last.done else last.since
     # A clock may have been set back.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from leadscore.core.alert_desk import ACCOUNT_PREFIX
 from leadscore.core.instants import DAY, Millis, format_instant
 from leadscore.core.verdicts import VerdictKind
 from leadscore.usecases.alert_records import AlertRecord, Entry
@@ -149,9 +150,10 @@ def _criteria(sent: Sequence[AlertRecord]) -> list[CriterionWorth]:
 
 
 def _judged(alert: AlertRecord) -> list[tuple[Entry, VerdictKind | None]]:
-    """Return the leads of an alert, each with the last verdict on it."""
+    """Return the leads of an alert, each with the last verdict on it; the account where it tells of nobody else."""
     last = alert.verdicts
-    return [(entry, last[entry.lead].kind if entry.lead in last else None) for entry in alert.entries]
+    entries = [entry for entry in alert.entries if not entry.lead.startswith(ACCOUNT_PREFIX)] or alert.entries
+    return [(entry, last[entry.lead].kind if entry.lead in last else None) for entry in entries]
 
 
 def _count(kinds: Sequence[VerdictKind | None]) -> Verdicts:

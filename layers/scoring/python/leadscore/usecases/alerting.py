@@ -251,7 +251,7 @@ def _next(tools: AlertTools, stored: StoredDesk, desk: Desk, at: Millis) -> Stor
     policy = tools.ruleset.alerts
     when = due(policy, desk, at)
     cooldowns = () if policy is None else (policy.cooldown, policy.account_cooldown)
-    last = max([at + max(HANDLED_FOR, *cooldowns), *desk.snoozed.values()])
+    last = max([at + max([HANDLED_FOR, *cooldowns]), *desk.snoozed.values()])
     return StoredDesk(desk, stored.version + 1, when, last if when is None else None)
 
 

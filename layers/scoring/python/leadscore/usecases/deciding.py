@@ -26,7 +26,7 @@ from leadscore.core.ruleset import Ruleset
 from leadscore.core.scoring import Score
 from leadscore.core.state import AccountState, State
 from leadscore.usecases.announcing import FOR_PEOPLE_ALONE
-from leadscore.usecases.records import LeadBody, StoredIdentity
+from leadscore.usecases.records import LeadBody, Ranked, StoredIdentity
 from leadscore.usecases.standing import describe_person, score_now, top_reasons
 
 # Rank keys are whole hundredths of a point, rounded up so that a key never lies below its score, and shifted so that
@@ -114,6 +114,13 @@ def highest_score(key: int) -> float:
 def bounds_loosely(key: int, ceiling: float) -> bool:
     """Return whether a key lies so far above a score's ceiling that it is worth moving."""
     return key - rank_key(ceiling) > RANK_SLACK
+
+
+def is_surely_elsewhere(entry: Ranked, tier: str, ruleset: Ruleset, at: Millis) -> bool:
+    """Return whether the index alone tells that a lead is in another tier at `at`."""
+    if entry.tier == tier or entry.ruleset != ruleset.version:
+        return False
+    return entry.due is None or entry.due > at
 
 
 def stands_as(stored: LeadBody, body: LeadBody) -> bool:

@@ -146,7 +146,10 @@ def compose(tools: DigestTools, current: Round) -> list[Digest]:
     by_root: dict[str, list[Change]] = {}
     waiting: dict[str, Raise] = {}
     for name, root in roots.items():
-        by_root.setdefault(root, []).extend(changes.get(name, ()))
+        own = by_root.setdefault(root, [])
+        if name == root:
+            # What a lead was that is another's by now says nothing of that one: the join is on that one's own record.
+            own.extend(changes.get(name, ()))
         if name in raised:
             waiting[root] = max(raised[name], waiting.get(root, raised[name]), key=lambda one: one.at)
     for name, at in answered.items():
@@ -171,7 +174,8 @@ def compose(tools: DigestTools, current: Round) -> list[Digest]:
 def _read_changes(tools: DigestTools, current: Round) -> Iterator[ChangeRecord]:
     until = format_instant(current.until)
     found = tools.records.walk_changes(format_instant(current.since))
-    return islice((one for one in found if one.change.at < until), MOST_CHANGES)
+    taken = islice((one for one in found if one.change.at < until), MOST_CHANGES)
+    return (one for one in taken if one.change.cause != "import")
 
 
 def _read_raises(
@@ -183,7 +187,7 @@ def _read_raises(
     answered: dict[str, Millis] = {}
     for alert in tools.records.walk_alerts(format_instant(first)):
         for entry in alert.entries:
-            if entry.cause == "hand_raise" and alert.sealed_at < until:
+            if entry.cause == "hand_raise" and alert.sent_at is not None and alert.sealed_at < until:
                 told[entry.lead] = max(alert.sealed_at, told.get(entry.lead, 0))
         for lead, verdict in alert.verdicts.items():
             answered[lead] = max(verdict.at, answered.get(lead, 0))

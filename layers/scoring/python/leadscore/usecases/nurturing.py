@@ -25,7 +25,7 @@ from leadscore.core.identity import Identity, display_id, pseudonym
 from leadscore.core.instants import DAY, HOUR, Millis, format_instant, from_datetime, parse_instant
 from leadscore.core.nurturing import can_rise, least_total, look_ahead
 from leadscore.core.signals import LeadNeedsNurturing, call_for_nurturing
-from leadscore.usecases.deciding import RANK_SLACK, bounds_loosely, highest_score, rank_key
+from leadscore.usecases.deciding import RANK_SLACK, bounds_loosely, highest_score, is_surely_elsewhere, rank_key
 from leadscore.usecases.forest import load_log, load_tree
 from leadscore.usecases.records import Reader
 from leadscore.usecases.standing import describe_person, score_leads
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 # What one run looks at, at most; the next goes on below.
 LEADS_PER_RUN = 2_000
 ENTRIES_PER_RUN = 50_000
+EVENTS_PER_RUN = 500_000
 _CHUNK = 100
 # Whoever took a lead so long ago has died since: Lambda lets nobody work for longer than 15 minutes.
 ABANDONED_AFTER: Millis = HOUR // 2
@@ -203,6 +204,7 @@ class _Search:
 
     def __init__(self, tools: NurtureTools, ruleset: Ruleset, policy: NurturePolicy, at: Millis, wanted: int) -> None:
         self.judged = 0
+        self._read = 0
         self.loose: list[Identity] = []
         self._tools = tools
         self._ruleset = ruleset
@@ -223,12 +225,13 @@ class _Search:
         """
         looked, place = 0, after
         for entries in batched(self._entries(after), _CHUNK, strict=False):
-            self._judge_all([entry.identity for entry in entries if not self._is_surely_elsewhere(entry)])
+            self._judge_all([entry.identity for entry in entries if not self._is_elsewhere(entry)])
             looked += len(entries)
             place = Place(entries[-1].rank_key, entries[-1].identity)
             bound = highest_score(place.key)
             certain = sum(1 for candidate in self._found.values() if candidate.signal.score >= bound)
-            if certain >= self._wanted or self.judged >= LEADS_PER_RUN or looked >= ENTRIES_PER_RUN:
+            spent = self.judged >= LEADS_PER_RUN or looked >= ENTRIES_PER_RUN or self._read >= EVENTS_PER_RUN
+            if certain >= self._wanted or spent:
                 return place
         return None
 
@@ -248,11 +251,8 @@ class _Search:
                 return
             yield entry
 
-    def _is_surely_elsewhere(self, entry: Ranked) -> bool:
-        """Return whether the index alone tells that the lead is in another tier."""
-        if entry.tier == self._policy.tier or entry.ruleset != self._ruleset.version:
-            return False
-        return entry.due is None or entry.due > self._at
+    def _is_elsewhere(self, entry: Ranked) -> bool:
+        return is_surely_elsewhere(entry, self._policy.tier, self._ruleset, self._at)
 
     def _judge_all(self, leads: Sequence[Identity]) -> None:
         tools = self._tools
@@ -285,9 +285,11 @@ class _Search:
         names = [one.identity for one in tree]
         marks = tools.marks.find(names)
         mark = self._next_mark(root.identity, marks)
-        if mark is None or tools.held.find_held(names) or self._is_snoozed(root.identity, state):
+        if mark is None or tools.held.find_held(names) or self._is_snoozed(names, state):
             return None
-        times = [*_times(load_log(tools.reader, tree)), *([] if state.newest is None else [state.newest])]
+        log = load_log(tools.reader, tree)
+        self._read += len(log)
+        times = [*_times(log), *([] if state.newest is None else [state.newest])]
         last_seen = max(times, default=None)
         if not self._is_silent(last_seen):
             return None
@@ -311,10 +313,13 @@ class _Search:
         # What a run that died has left may have been announced: it is announced again as the same.
         return NurtureMark(min(open_, key=lambda mark: mark.at).id if open_ else change_id(lead, at, "nurture"), at)
 
-    def _is_snoozed(self, lead: Identity, state: State) -> bool:
-        name = pseudonym(lead)
-        until = self._tools.desks.load(desk_name(name, state.account)).desk.snoozed.get(name)
-        return until is not None and until > self._at
+    def _is_snoozed(self, names: Collection[Identity], state: State) -> bool:
+        """Return whether people want to hear nothing of the person, by whichever id and with or without its account."""
+        for name in map(pseudonym, names):
+            for desk in sorted({desk_name(name, None), desk_name(name, state.account)}):
+                if self._tools.desks.load(desk).desk.snoozed.get(name, self._at) > self._at:
+                    return True
+        return False
 
     def _is_silent(self, last_seen: Millis | None) -> bool:
         return last_seen is None or self._at - last_seen >= self._policy.silent_for

@@ -31,7 +31,7 @@ from leadscore.core.instants import Millis, format_instant, from_datetime, to_da
 from leadscore.core.ruleset import Ruleset
 from leadscore.core.scoring import Score
 from leadscore.core.state import State
-from leadscore.usecases.deciding import bounds_loosely, highest_score, rank_key
+from leadscore.usecases.deciding import bounds_loosely, highest_score, is_surely_elsewhere, rank_key
 from leadscore.usecases.queries import Cursor, LeadsQuery
 from leadscore.usecases.records import Ranked, Reader, StoredIdentity
 from leadscore.usecases.standing import describe_person, score_leads, top_reasons
@@ -168,7 +168,7 @@ class _Making:
             if len(self._best) == self._wanted and self._best[-1].order <= (-bound, entry.identity):
                 return
             self._take_effort(1)
-            if not (self._is_surely_elsewhere(entry) or entry.identity in met):
+            if not (self._is_elsewhere(entry) or entry.identity in met):
                 met.add(entry.identity)
                 yield entry.identity
 
@@ -200,12 +200,9 @@ class _Making:
         ]
         return Page(leads, cursor, format_instant(self._at), tuple(self._loose))
 
-    def _is_surely_elsewhere(self, entry: Ranked) -> bool:
-        """Return whether the index alone tells that the lead is in another tier than the one that is asked for."""
+    def _is_elsewhere(self, entry: Ranked) -> bool:
         wanted = self._query.tier
-        if wanted is None or entry.tier == wanted or entry.ruleset != self._ruleset.version:
-            return False
-        return entry.due is None or entry.due > self._at
+        return wanted is not None and is_surely_elsewhere(entry, wanted, self._ruleset, self._at)
 
     def _passes(self, state: State, score: Score) -> bool:
         query = self._query
