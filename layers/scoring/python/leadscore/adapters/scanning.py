@@ -56,8 +56,9 @@ class DynamoTable:
         }
         told = None
         if after is not None:
-            told, sort_key = json.loads(after)
-            request["ExclusiveStartKey"] = {"pk": {"S": told}, "sk": {"S": sort_key}}
+            partition_key, sort_key, is_told = json.loads(after)
+            told = partition_key if is_told else None
+            request["ExclusiveStartKey"] = {"pk": {"S": partition_key}, "sk": {"S": sort_key}}
         answer = self._client.scan(**request)
         identities: list[Identity] = []
         accounts: list[str] = []
@@ -71,8 +72,9 @@ class DynamoTable:
                 found = _find_identity(partition, list(items))
                 identities += [found] if found else []
                 strays += found is None
-        end = answer.get("LastEvaluatedKey")
-        cursor = None if end is None else compact([end["pk"]["S"], end["sk"]["S"]])
+        if answer["Items"]:
+            told = answer["Items"][-1]["pk"]["S"]
+        cursor = _cursor(answer.get("LastEvaluatedKey"), told)
         return Page(identities, answer["ScannedCount"], strays, cursor, tuple(accounts))
 
     def forget_events(self, identity: Identity, events: Sequence[Event]) -> None:
@@ -83,6 +85,11 @@ class DynamoTable:
     def count_items(self) -> int:
         """Return about how many items the table has: AWS counts them every six hours."""
         return self._client.describe_table(TableName=self._table)["Table"]["ItemCount"]
+
+
+def _cursor(end: Item | None, told: str | None) -> str | None:
+    """Return where the next page begins. The filter may have let nothing through yet of the partition there."""
+    return None if end is None else compact([end["pk"]["S"], end["sk"]["S"], end["pk"]["S"] == told])
 
 
 def _find_identity(partition: str, items: Iterable[Item]) -> Identity | None:
