@@ -43,11 +43,17 @@ SENDING_PATHS = (
 SETTINGS_PATHS = ("projects/{key}/settings", "sourceConfig")
 _SENDING, _LOADING = ("POST",), ("GET", "HEAD")
 # What is read about leads, and what tells nothing of any.
-READING_PATHS = ("leads", "leads/{id}", "leads/{id}/export", "accounts", "accounts/{id}", "tiers", "ruleset")
+READING_PATHS = (
+    *("leads", "leads/{id}", "leads/{id}/export", "accounts", "accounts/{id}", "tiers", "ruleset", "insights"),
+)
 OPEN_PATHS = ("health", "openapi.json")
 ERASING_PATH = "leads/{id}"
 # What people say of an alert: by its link, or signed.
 FEEDBACK_PATH = "alerts/{id}/verdict"
+# What changes the ruleset, and what tells of its changes.
+PUBLISHING_ROUTES = (("PUT", "ruleset"), ("GET", "ruleset/history"), ("POST", "ruleset/rollback"))
+# What tells what a ruleset would change.
+DIFF_PATH = "ruleset/diff"
 PEOPLE_PATH = "people"
 _ALLOWED_HEADERS = (
     "authorization,content-type,anonymousid,sentat,x-retry-count,x-write-key,rsa-recovered,rsa-retry-attempt,"
@@ -123,6 +129,8 @@ class PublicApi(Construct):
         reader: lambda_.IFunction,
         eraser: lambda_.IFunction,
         feedback: lambda_.IFunction,
+        publisher: lambda_.IFunction,
+        differ: lambda_.IFunction,
         alarm_action: cloudwatch.IAlarmAction,
         people: cognito.IUserPool | None = None,
         metered: bool = False,
@@ -134,6 +142,7 @@ class PublicApi(Construct):
         self._add_ingest_routes(ingest)
         self._add_reading_routes(reader, eraser, metered=metered)
         self._add_feedback_routes(feedback, metered=metered)
+        self._add_publishing_routes(publisher, differ, metered=metered)
         if people is not None:
             self._add_routes_for_people(reader, people, metered=metered)
         for error in GATEWAY_ERRORS:
@@ -237,6 +246,13 @@ class PublicApi(Construct):
         _add_signed_method(resource, "PUT", integration, metered=metered)
         for verb in ("GET", "POST"):
             _add_open_method(resource, verb, integration, _WHY_LINKS_ARE_OPEN)
+
+    def _add_publishing_routes(self, publisher: lambda_.IFunction, differ: lambda_.IFunction, *, metered: bool) -> None:
+        integration = apigateway.LambdaIntegration(publisher, scope_permission_to_method=False)
+        for verb, path in PUBLISHING_ROUTES:
+            _add_signed_method(self.rest_api.root.resource_for_path(path), verb, integration, metered=metered)
+        comparing = apigateway.LambdaIntegration(differ, scope_permission_to_method=False)
+        _add_signed_method(self.rest_api.root.resource_for_path(DIFF_PATH), "POST", comparing, metered=metered)
 
     def _add_routes_for_people(self, reader: lambda_.IFunction, people: cognito.IUserPool, *, metered: bool) -> None:
         authorizer = apigateway.CognitoUserPoolsAuthorizer(self, "SignedIn", cognito_user_pools=[people])

@@ -1,7 +1,9 @@
 """The state machine that rebuilds all leads: a segment of the table each, several at once, until all are done.
 
-    segments --> each: Rebuild --next--> done? --no--> Rebuild ...
-                                           +---yes--> what the segment came to
+    (delay) --> segments --> each: Rebuild --next--> done? --no--> Rebuild ...
+                                                       +---yes--> what the segment came to
+
+A delay is for a new ruleset, until every function has read it.
 
 What is left of a run that stopped is in its history: the last `next` of each segment is where a new run goes on.
 """
@@ -86,10 +88,17 @@ def _definition(stage: Stage, partition: str, worker: str) -> dict[str, object]:
         "Choices": [{"Variable": "$.done", "BooleanEquals": True, "Next": "Done"}],
         "Default": "Rebuild",
     }
+    is_delayed = {
+        "Type": "Choice",
+        "Choices": [{"Variable": "$.wait_seconds", "IsPresent": True, "Next": "Delay"}],
+        "Default": "Segments",
+    }
     return {
         "Comment": "Rebuilds all leads from their logs",
-        "StartAt": "Segments",
+        "StartAt": "IsDelayed",
         "States": {
+            "IsDelayed": is_delayed,
+            "Delay": {"Type": "Wait", "SecondsPath": "$.wait_seconds", "Next": "Segments"},
             "Segments": {
                 "Type": "Map",
                 "ItemsPath": "$.segments",
@@ -100,6 +109,6 @@ def _definition(stage: Stage, partition: str, worker: str) -> dict[str, object]:
                     "States": {"Rebuild": rebuild, "IsDone": is_done, "Done": {"Type": "Succeed"}},
                 },
                 "End": True,
-            }
+            },
         },
     }

@@ -31,6 +31,8 @@ class Stage:
     ones wait behind them. Where the stage `takes_web_acl`, `takes_chat` or `feeds_crms`, the context may ask for one.
     An alert that Slack did not take comes again after `slack_retry_seconds`, then four times as late each time; only
     where the stage `posts_to_itself` may a webhook be plain HTTP, to the machine that the function runs on.
+    Insights are learned from `insights_segments` of the table at once, each call for about `insights_work_seconds`,
+    when somebody asks for them, and where the stage `learns_weekly` once a week.
     A digest is of what happened up to `digest_settling_seconds` before it: what is newer may not be found yet.
     """
 
@@ -60,6 +62,9 @@ class Stage:
     import_events_per_second: int
     import_most_queued: int
     import_work_seconds: int
+    insights_segments: int
+    insights_work_seconds: int
+    learns_weekly: bool
     takes_web_acl: bool
     feeds_crms: bool
     takes_chat: bool
@@ -102,6 +107,9 @@ _STAGES = {
             import_events_per_second=400,
             import_most_queued=1000,
             import_work_seconds=5,
+            insights_segments=2,
+            insights_work_seconds=30,
+            learns_weekly=False,
             takes_web_acl=False,
             feeds_crms=False,
             takes_chat=False,
@@ -135,6 +143,9 @@ _STAGES = {
             import_events_per_second=200,
             import_most_queued=1000,
             import_work_seconds=120,
+            insights_segments=8,
+            insights_work_seconds=120,
+            learns_weekly=True,
             takes_web_acl=True,
             feeds_crms=True,
             takes_chat=True,
@@ -168,6 +179,9 @@ _STAGES = {
             import_events_per_second=800,
             import_most_queued=2000,
             import_work_seconds=120,
+            insights_segments=32,
+            insights_work_seconds=120,
+            learns_weekly=True,
             takes_web_acl=True,
             feeds_crms=True,
             takes_chat=True,

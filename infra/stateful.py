@@ -35,6 +35,11 @@ DIGEST_FOR_ALL = "*"
 OWN_SOURCE_PREFIX = "leadscore"
 
 
+def ruleset_name(stage: Stage) -> str:
+    """The ruleset's parameter; below it are the parts of one that a single parameter does not hold."""
+    return f"/leadscore/{stage.name}/ruleset"
+
+
 class StatefulStack(Stack):
     """Table, parameters, queues, bus and topics.
 
@@ -107,8 +112,8 @@ class StatefulStack(Stack):
         self.ruleset = ssm.StringParameter(
             self,
             "Ruleset",
-            parameter_name=f"/leadscore/{stage.name}/ruleset",
-            description="The published ruleset, as JSON",
+            parameter_name=ruleset_name(stage),
+            description="The published ruleset, as JSON, or the names of its parts",
             string_value=ruleset,
             # Standard while it fits 4 KB; and a parameter that once grew beyond that cannot become standard again.
             tier=ssm.ParameterTier.INTELLIGENT_TIERING,

@@ -19,16 +19,25 @@ from infra.acknowledging import acknowledge
 from infra.alert_delivery import construct_name
 from infra.functions import LeadscoreFunction, SharedLayer
 from infra.importing import IMPORT_MARGIN, ImportMachine, bucket_arn
+from infra.insights import INSIGHTS_TIMEOUT, InsightsMachine
 from infra.public_api import API_STAGE, PublicApi
 from infra.rebuild import REBUILD_MARGIN, RebuildMachine
 from infra.stages import Stage
-from infra.stateful import DUE_INDEX, JOURNAL_INDEX, OWN_SOURCE_PREFIX, PEOPLE_INDEX, RANKING_INDEX, StatefulStack
+from infra.stateful import (
+    DUE_INDEX,
+    JOURNAL_INDEX,
+    OWN_SOURCE_PREFIX,
+    PEOPLE_INDEX,
+    RANKING_INDEX,
+    StatefulStack,
+    ruleset_name,
+)
 
 # SDKs give up after 10 to 15 seconds, so an answer after that helps nobody.
 _INGEST_TIMEOUT = 10
 _API_TIMEOUT = 15
 # The longest that a REST API waits.
-_ERASE_TIMEOUT = 29
+_ERASE_TIMEOUT = _PUBLISH_TIMEOUT = _DIFF_TIMEOUT = 29
 _COOL_TIMEOUT = 60
 # Room for 20,000 changes and 5,000 leads, which are read one by one.
 _DIGEST_TIMEOUT = 840
@@ -72,6 +81,12 @@ class StatelessStack(Stack):
         self.rebuild_machine = RebuildMachine(
             self, "RebuildMachine", stage=stage, worker=self.rebuild, alarm_action=state.alarm_action
         )
+        self.publish = self._publish()
+        self.diff = self._diff()
+        self.insights = self._insights()
+        self.insights_machine = InsightsMachine(
+            self, "InsightsMachine", stage=stage, worker=self.insights, alarm_action=state.alarm_action
+        )
         self.slack = self._slack() if state.delivery.slack_queues else None
         self.score.consume(state.events.queue.queue_arn, stage)
         self.public_api = PublicApi(
@@ -82,6 +97,8 @@ class StatelessStack(Stack):
             reader=self.api.function,
             eraser=self.erase.function,
             feedback=self.feedback.function,
+            publisher=self.publish.function,
+            differ=self.diff.function,
             alarm_action=state.alarm_action,
             people=state.people.pool if state.people is not None else None,
             metered=metered,
@@ -125,6 +142,7 @@ class StatelessStack(Stack):
                 "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "RANK_SHARDS": str(stage.rank_shards),
             },
+            reads_ruleset=True,
             statements=[
                 _allow(
                     "dynamodb:GetItem",
@@ -137,7 +155,6 @@ class StatelessStack(Stack):
                     on=state.table.table_arn,
                 ),
                 _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{PEOPLE_INDEX}"),
-                _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
                 _allow("ssm:GetParameter", on=state.mappings.parameter_arn),
                 _allow("ssm:GetParameter", on=state.quarantine.parameter_arn),
                 _allow("sqs:SendMessage", on=state.changes.queue.queue_arn),
@@ -170,6 +187,7 @@ class StatelessStack(Stack):
                 "FEEDBACK_URL": feedback_url,
                 **({"LEAD_PAGE": self._lead_page} if self._lead_page else {}),
             },
+            reads_ruleset=True,
             statements=[
                 _allow(
                     "dynamodb:GetItem",
@@ -181,7 +199,6 @@ class StatelessStack(Stack):
                 ),
                 # Who makes an account hot, when people are told of it.
                 _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{PEOPLE_INDEX}"),
-                _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
                 # Releases of desks come back to the queue that it works for, one after another.
                 _allow("sqs:SendMessage", on=state.changes.queue.queue_arn),
                 *(_allow("sns:Publish", on=topic.topic_arn) for topic in (state.alerts_topic, *state.delivery.topics)),
@@ -253,6 +270,7 @@ class StatelessStack(Stack):
                 "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "RANK_SHARDS": str(stage.rank_shards),
             },
+            reads_ruleset=True,
             statements=[
                 _allow("dynamodb:GetItem", "dynamodb:BatchGetItem", on=state.table.table_arn),
                 iam.PolicyStatement(
@@ -262,7 +280,8 @@ class StatelessStack(Stack):
                         *(f"{state.table.table_arn}/index/{index}" for index in (RANKING_INDEX, PEOPLE_INDEX)),
                     ],
                 ),
-                _allow("ssm:GetParameter", "ssm:GetParameterHistory", on=state.ruleset.parameter_arn),
+                # The rulesets of before.
+                _allow("ssm:GetParameterHistory", on=state.ruleset.parameter_arn),
                 _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
             ],
         )
@@ -365,6 +384,7 @@ class StatelessStack(Stack):
                 "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "RANK_SHARDS": str(stage.rank_shards),
             },
+            reads_ruleset=True,
             statements=[
                 _allow("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", on=state.table.table_arn),
                 _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{RANKING_INDEX}"),
@@ -376,7 +396,6 @@ class StatelessStack(Stack):
                     "dynamodb:UpdateItem",
                     on=state.table.table_arn,
                 ),
-                _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
                 _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
                 _allow("events:PutEvents", on=state.bus.event_bus_arn),
             ],
@@ -414,19 +433,21 @@ class StatelessStack(Stack):
                 "STAGE": stage.name,
                 **({"LEAD_PAGE": self._lead_page} if self._lead_page else {}),
             },
+            reads_ruleset=True,
             statements=[
                 _allow("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", on=state.table.table_arn),
                 _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{JOURNAL_INDEX}"),
                 _allow_in(("DIGEST",), "dynamodb:PutItem", on=state.table.table_arn),
-                _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
                 _allow("sns:Publish", on=state.digests_topic.topic_arn),
                 *([self._allow_mail(sender)] if sender else []),
             ],
         )
         # At the quarters of the hour, on which digests of all time zones fall.
         schedule = events.Rule(self, "DigestSchedule", schedule=events.Schedule.cron(minute="0/15"))
-        # A run that fails is made good by the next one, for as long as the digest is due.
+        # A run that fails is made good by the next one, for as long as the digest is due. Lambda's own two retries
+        # could run beside that one, and mail twice.
         schedule.add_target(targets.LambdaFunction(digest.function, retry_attempts=0))
+        digest.function.configure_async_invoke(retry_attempts=0)
         return digest
 
     def _allow_mail(self, sender: str) -> iam.PolicyStatement:
@@ -458,6 +479,7 @@ class StatelessStack(Stack):
                 "RANK_SHARDS": str(stage.rank_shards),
                 "WORK_SECONDS": str(stage.rebuild_work_seconds),
             },
+            reads_ruleset=True,
             statements=[
                 _allow(
                     "dynamodb:Scan",
@@ -469,9 +491,82 @@ class StatelessStack(Stack):
                     "dynamodb:DeleteItem",
                     on=state.table.table_arn,
                 ),
-                _allow("ssm:GetParameter", on=state.ruleset.parameter_arn),
                 _allow("sqs:SendMessage", on=state.events.queue.queue_arn),
                 _allow("sqs:SendMessage", on=state.changes.queue.queue_arn),
+            ],
+        )
+
+    def _publish(self) -> LeadscoreFunction:
+        state, stage = self._state, self._stage
+        return self._function(
+            "Publish",
+            memory_mb=1024,
+            timeout=_PUBLISH_TIMEOUT,
+            environment={
+                "TABLE_NAME": state.table.table_name,
+                "RULESET_PARAMETER": state.ruleset.parameter_name,
+                "RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+                "REBUILD_MACHINE_ARN": self.rebuild_machine.machine.state_machine_arn,
+            },
+            reads_ruleset=True,
+            statements=[
+                # What a rollback goes back to may be older than its own history.
+                _allow("ssm:PutParameter", "ssm:GetParameterHistory", on=state.ruleset.parameter_arn),
+                _allow("ssm:PutParameter", "ssm:DeleteParameter", on=self._ruleset_parts()),
+                _allow_in(("RULESETS",), "dynamodb:Query", "dynamodb:PutItem", on=state.table.table_arn),
+                _allow("states:StartExecution", on=self.rebuild_machine.machine.state_machine_arn),
+            ],
+        )
+
+    def _diff(self) -> LeadscoreFunction:
+        state, stage = self._state, self._stage
+        return self._function(
+            "Diff",
+            # One whole processor comes with 1,769 MB, and somebody is waiting.
+            memory_mb=1769,
+            timeout=_DIFF_TIMEOUT,
+            environment={
+                "TABLE_NAME": state.table.table_name,
+                "RULESET_PARAMETER": state.ruleset.parameter_name,
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+            },
+            reads_ruleset=True,
+            statements=[
+                _allow(
+                    "dynamodb:Scan",
+                    "dynamodb:GetItem",
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:Query",
+                    on=state.table.table_arn,
+                ),
+                _allow("dynamodb:Query", on=f"{state.table.table_arn}/index/{JOURNAL_INDEX}"),
+            ],
+        )
+
+    def _insights(self) -> LeadscoreFunction:
+        state, stage = self._state, self._stage
+        return self._function(
+            "Insights",
+            # One whole processor comes with 1,769 MB.
+            memory_mb=1769,
+            timeout=INSIGHTS_TIMEOUT,
+            environment={
+                "TABLE_NAME": state.table.table_name,
+                "BUS_NAME": state.bus.event_bus_name,
+                "RULESET_PARAMETER": state.ruleset.parameter_name,
+                "WORK_SECONDS": str(stage.insights_work_seconds),
+            },
+            reads_ruleset=True,
+            statements=[
+                _allow(
+                    "dynamodb:Scan",
+                    "dynamodb:GetItem",
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:Query",
+                    on=state.table.table_arn,
+                ),
+                _allow_in(("LEARNING",), "dynamodb:PutItem", "dynamodb:DeleteItem", on=state.table.table_arn),
+                _allow("events:PutEvents", on=state.bus.event_bus_arn),
             ],
         )
 
@@ -521,8 +616,13 @@ class StatelessStack(Stack):
         timeout: int,
         environment: Mapping[str, str],
         statements: Sequence[iam.PolicyStatement],
+        reads_ruleset: bool = False,
     ) -> LeadscoreFunction:
-        return LeadscoreFunction(
+        read = [
+            _allow("ssm:GetParameter", on=self._state.ruleset.parameter_arn),
+            _allow("ssm:GetParameter", on=self._ruleset_parts()),
+        ]
+        built = LeadscoreFunction(
             self,
             construct_id,
             root=self._root,
@@ -532,15 +632,29 @@ class StatelessStack(Stack):
             memory_mb=memory_mb,
             timeout=timeout,
             environment=environment,
-            statements=statements,
+            statements=[*statements, *(read if reads_ruleset else ())],
             alarm_action=self._state.alarm_action,
         )
+        if reads_ruleset:
+            acknowledge(
+                built,
+                "IAM5[Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:"
+                f"parameter{ruleset_name(self._stage)}/*]",
+                "The parts of a large ruleset are named after what is in them; there is nothing else below that name.",
+            )
+        return built
+
+    def _ruleset_parts(self) -> str:
+        """The parameters below the ruleset's own."""
+        name = ruleset_name(self._stage)
+        return self.format_arn(service="ssm", resource="parameter", resource_name=f"{name[1:]}/*")
 
     def _add_outputs(self) -> None:
         outputs = {
             "ApiId": self.public_api.rest_api.rest_api_id,
             "ApiUrl": self.public_api.rest_api.url,
             "RebuildMachineArn": self.rebuild_machine.machine.state_machine_arn,
+            "InsightsMachineArn": self.insights_machine.machine.state_machine_arn,
             # Who reads the table without a function must know how long the log is.
             "EventRetentionDays": str(self._stage.event_retention_days),
         }
@@ -555,6 +669,9 @@ class StatelessStack(Stack):
             "Digest": self.digest,
             "Nurture": self.nurture,
             "Rebuild": self.rebuild,
+            "Publish": self.publish,
+            "Diff": self.diff,
+            "Insights": self.insights,
         }.items():
             self._name(name, built)
         if self.public_api.readers_key is not None:

@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from leadscore import parse_ruleset
 from leadscore.adapters.clock import utc_now
 from leadscore.adapters.desks import DynamoDesks
+from leadscore.adapters.rulesets import read_ruleset
 from leadscore.core.instants import DAY, format_instant, from_datetime
 from leadscore.core.verdicts import VERDICTS
 from leadscore.usecases.alert_report import AlertReport, Verdicts, Volume, first_week, report_alerts
@@ -82,7 +82,7 @@ def _read_report(target: Target, weeks: int) -> AlertReport:
     try:
         with target.dynamodb(_CONNECTIONS) as client, target.ssm() as ssm:
             desks = DynamoDesks(client, names.table, shards=_NO_SHARDS, retention_days=names.event_retention_days)
-            policy = parse_ruleset(ssm.get_parameter(Name=names.ruleset_parameter)["Parameter"]["Value"]).alerts
+            policy = read_ruleset(ssm, names.ruleset_parameter).alerts
             return report_alerts(desks.walk_alerts(since), now, weeks, None if policy is None else policy.warn_above)
     except (BotoCoreError, ClientError) as problem:
         raise CommandError(f"the alerts cannot be read: {problem}") from problem

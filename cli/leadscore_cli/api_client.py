@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Final, NotRequired, Self, TypedDict, cast
+from typing import Any, Final, NotRequired, Self, TypedDict, cast
 from urllib.parse import quote, urlencode
 
 from botocore.auth import SigV4Auth
@@ -30,6 +30,25 @@ class Reason(TypedDict):
     points: float
 
 
+class PConvertFields(TypedDict):
+    """The chance to convert with its 95 % interval, from 0 to 1."""
+
+    value: float
+    low: float
+    high: float
+
+
+class CalibrationFields(TypedDict):
+    """What chances are from; the status `none` stands alone. Both are missing from what an older stage answers."""
+
+    status: str
+    taken_at: NotRequired[str]
+    leads: NotRequired[int]
+    conversions: NotRequired[int]
+    window_days: NotRequired[float]
+    ruleset: NotRequired[str]
+
+
 class LeadRow(TypedDict):
     """One lead of the ranked list; texts are empty where nothing is known."""
 
@@ -42,6 +61,7 @@ class LeadRow(TypedDict):
     fit: float
     engagement: float
     tier: str
+    p_convert: NotRequired[PConvertFields | None]
     reasons: list[Reason]
 
 
@@ -51,6 +71,7 @@ class LeadPage(TypedDict):
     leads: list[LeadRow]
     next_cursor: str | None
     at: str
+    calibration: NotRequired[CalibrationFields]
 
 
 class AccountPerson(TypedDict):
@@ -128,6 +149,8 @@ class LeadDetail(TypedDict):
     traits: Json
     account: str | None
     score: LeadScore
+    p_convert: NotRequired[PConvertFields | None]
+    calibration: NotRequired[CalibrationFields]
     explanation: list[str]
     events: list[Json]
 
@@ -156,6 +179,41 @@ class VerdictAnswer(TypedDict):
     by: str
     at: str
     until: str | None
+
+
+class PublicationFields(TypedDict):
+    """One entry of the rulesets' history; `by` is an ARN, empty for what was found published by other means."""
+
+    number: int
+    version: str
+    replaces: str
+    at: str
+    by: str
+    why: str
+    kind: str
+    status: str
+
+
+class Published(TypedDict):
+    """What was published, and the ARN of the execution that scores all leads again."""
+
+    publication: PublicationFields
+    rescore: str
+
+
+class ActiveRuleset(TypedDict):
+    """What is active, an empty version where it is no ruleset, and since when."""
+
+    version: str
+    since: str
+
+
+class PublicationPage(TypedDict):
+    """A page of the rulesets' history, newest first."""
+
+    active: ActiveRuleset
+    publications: list[PublicationFields]
+    next_cursor: str | None
 
 
 class RejectedEvent(TypedDict):
@@ -242,6 +300,10 @@ class ApiClient:
         """Return one account; needs credentials that may invoke GET /v1/accounts/{id}."""
         return cast(AccountDetail, self._get(f"/accounts/{quote(account_id, safe='')}", {}))
 
+    def insights(self) -> dict[str, Any]:
+        """Return what each criterion was worth; needs credentials that may invoke GET /v1/insights."""
+        return self._get("/insights", {})
+
     def export(self, lead_id: str) -> Iterator[str]:
         """Yield all that is held about one lead, a JSON text at a time; needs GET /v1/leads/{id}/export.
 
@@ -264,6 +326,22 @@ class ApiClient:
         body = json.dumps(said).encode()
         request = self._signed("PUT", f"/alerts/{quote(alert_id, safe='')}/verdict", {}, body)
         return cast(VerdictAnswer, self._answer(request))
+
+    def publish(self, document: str, why: str, replaces: str) -> Published:
+        """Publish a ruleset, which is JSON; needs credentials that may invoke PUT /v1/ruleset."""
+        body = json.dumps({"document": json.loads(document), "why": why, "replaces": replaces}).encode()
+        return cast(Published, self._answer(self._signed("PUT", "/ruleset", {}, body)))
+
+    def roll_back(self, version: str, why: str, replaces: str | None) -> Published:
+        """Publish an earlier ruleset again; needs credentials that may invoke POST /v1/ruleset/rollback."""
+        said = {"version": version, "why": why, **({"replaces": replaces} if replaces else {})}
+        request = self._signed("POST", "/ruleset/rollback", {}, json.dumps(said).encode())
+        return cast(Published, self._answer(request))
+
+    def publications(self, *, limit: int = 20, cursor: str | None = None) -> PublicationPage:
+        """Return a page of the rulesets' history; needs credentials that may invoke GET /v1/ruleset/history."""
+        query = {"limit": str(limit), **({"cursor": cursor} if cursor else {})}
+        return cast(PublicationPage, self._get("/ruleset/history", query))
 
     def send(self, write_key: str, batch: Sequence[Mapping[str, object]]) -> BatchAnswer:
         """Post a batch of events; ApiError when the batch as a whole is refused."""

@@ -46,6 +46,7 @@ def cost(
     slack_routes: Annotated[int, typer.Option(min=0, help="Slack routes that get them.")] = _USUAL.slack_routes,
     list_reads: Annotated[int, typer.Option(min=0, help="Pages of the list a month.")] = int(_USUAL.list_reads),
     rebuilds: Annotated[int, typer.Option(min=0, help="Rebuilds of all leads a month.")] = int(_USUAL.rebuilds),
+    insights: Annotated[float, typer.Option(min=0, help="Runs of insights a month.")] = _USUAL.insights,
     large_ruleset: Annotated[bool, typer.Option("--large-ruleset", help="The ruleset is over 4 KB.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Figures, prices with their sources, and assumptions.")
@@ -71,6 +72,7 @@ def cost(
         slack_routes=slack_routes,
         list_reads=list_reads,
         rebuilds=rebuilds,
+        insights=insights,
         large_ruleset=large_ruleset,
     )
     prices = prices_of(region)

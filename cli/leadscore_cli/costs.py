@@ -29,6 +29,7 @@ WRITE_UNITS: Final[Mapping[str, float]] = {
     "join": 8,
     "tier change by time": 5,
     "announcement": 4,
+    # Of one that waits; what is published by the call that files it costs less.
     "alert": 9,
     # By the link in the alert, a snooze as the dearest of them.
     "verdict": 2,
@@ -37,12 +38,16 @@ WRITE_UNITS: Final[Mapping[str, float]] = {
     "digest": 1,
     "change in a digest": 0,
     "rebuilt lead": 5,
+    "sampled lead": 0,
+    # What the segments' samples and the result take as compressed parts of 300 KB, where leads have many patterns.
+    "run of insights": 4000,
     # On top of what the event of a lead that joins an account, or is of one, costs anyway.
     "joins an account": 5,
     "matches, of an account": 2,
     "account rated": 3,
 }
-# Read request units of the same and of the two reads of the API; those of events in a lead's log come on top.
+# Read request units of the same and of the two reads of the API; those of events in a lead's log come on top. Alerts
+# and reads are as if each of them read the calibration, which a warm function holds for a while.
 READ_UNITS: Final[Mapping[str, float]] = {
     "matches nothing": 0,
     "identify without a change": 2,
@@ -52,7 +57,7 @@ READ_UNITS: Final[Mapping[str, float]] = {
     "join": 15,
     "tier change by time": 2,
     "announcement": 1,
-    "alert": 12,
+    "alert": 13,
     "verdict": 4,
     "post to Slack": 0,
     # With those of the twenty that were looked at to find it, and of its log.
@@ -61,11 +66,14 @@ READ_UNITS: Final[Mapping[str, float]] = {
     # Its place in the index, its record, and its lead with the account's traits, as if no lead changed twice.
     "change in a digest": 4,
     "rebuilt lead": 2,
+    # Its account and its further identities, beside the scan that brings its log.
+    "sampled lead": 2,
+    "run of insights": 4000,
     "joins an account": 1,
     "matches, of an account": 1,
     "account rated": 8,
-    "page of the list": 130,
-    "view of a lead": 15,
+    "page of the list": 131,
+    "view of a lead": 16,
 }
 
 
@@ -96,6 +104,11 @@ class Assumptions:
     digest: Function = Function(memory=0.5, call=0.1, event=0.03)
     nurture: Function = Function(memory=0.5, call=1.0, event=0.3)
     rebuild: Function = Function(memory=1.0, call=0.0, event=0.02)
+    publish: Function = Function(memory=1.0, call=2.0)
+    # Of a sample of 500 leads, before a ruleset is published.
+    diff: Function = Function(memory=1769 / 1024, call=10.0)
+    # One whole processor; an event read, as all of its lead are reduced together.
+    insights: Function = Function(memory=1769 / 1024, call=5.0, event=0.0003)
     event_keys: int = 120
     storage_overhead: int = 100
     lead: int = 2_000
@@ -115,9 +128,15 @@ class Assumptions:
     metrics_of_slack: int = 3
     # As if every hour of the month brought each of them: CloudWatch bills a metric by the hours in which it was sent.
     metrics: int = 11
-    alarms: int = 18
+    alarms: int = 22
     key_uses_of_an_alert: int = 2
     transitions_of_a_rebuild: int = 300
+    diffs_of_a_ruleset: int = 3
+    leads_of_a_diff: int = 500
+    events_of_a_compared_lead: int = 20
+    # Of 32 segments, each of a call or two, and the conclusion.
+    calls_of_a_run_of_insights: int = 50
+    transitions_of_a_run_of_insights: int = 150
     parameter_reads: int = 3 * 43_800
 
 
@@ -157,7 +176,8 @@ class Workload:
     slack_routes: int = 0
     list_reads: float = 10_000
     lead_reads: float = 10_000
-    rebuilds: float = 1
+    rebuilds: float = 1  # the re-scores after rulesets were published among them
+    insights: float = 52 / 12
     in_accounts: float = 0.5  # of the leads
     people_per_account: float = 5
     warm_accounts: float = 0.2  # of the accounts: those that time alone can take into a lower tier
@@ -261,7 +281,9 @@ def count_units(load: Workload) -> dict[str, float]:
     # Whoever follows a link asks for the page, and then says it.
     said = 2 * load.alerts * load.verdicts
     calls = requests + batches + changes + api_calls + ASSUMED.runs_of_cool + ASSUMED.runs_of_nurture + posts + said
-    calls += ASSUMED.runs_of_digest
+    learning_calls = load.insights * ASSUMED.calls_of_a_run_of_insights
+    diffs = load.rebuilds * ASSUMED.diffs_of_a_ruleset
+    calls += ASSUMED.runs_of_digest + learning_calls + load.rebuilds + diffs
     digests = load.digests * ASSUMED.days_of_digests
     logs = calls * ASSUMED.log_of_a_call + (requests + api_calls + said) * ASSUMED.log_of_a_request
     return {
@@ -276,7 +298,10 @@ def count_units(load: Workload) -> dict[str, float]:
         + ASSUMED.cool.gb_seconds(ASSUMED.runs_of_cool)
         + ASSUMED.digest.gb_seconds(ASSUMED.runs_of_digest, changes if load.digests else 0)
         + ASSUMED.nurture.gb_seconds(ASSUMED.runs_of_nurture, load.nurtured)
-        + ASSUMED.rebuild.gb_seconds(0, load.rebuilds * load.stored_leads),
+        + ASSUMED.rebuild.gb_seconds(0, load.rebuilds * load.stored_leads)
+        + ASSUMED.publish.gb_seconds(load.rebuilds)
+        + ASSUMED.diff.gb_seconds(diffs)
+        + ASSUMED.insights.gb_seconds(learning_calls, load.insights * load.logged_events),
         "api_requests": requests + api_calls + said,
         "sqs_requests": _count_queue_requests(load, requests=requests, batches=batches, changes=changes),
         "bus_events": load.events * load.over_bus * ceil(load.event_bytes / _CHUNK) + changes + load.nurtured,
@@ -290,7 +315,8 @@ def count_units(load: Workload) -> dict[str, float]:
         + (ASSUMED.metrics_of_slack if load.slack_routes else 0)
         + (ASSUMED.metrics_of_digests if load.digests else 0),
         "alarms": count_alarms(load),
-        "transitions": load.rebuilds * ASSUMED.transitions_of_a_rebuild,
+        "transitions": load.rebuilds * ASSUMED.transitions_of_a_rebuild
+        + load.insights * ASSUMED.transitions_of_a_run_of_insights,
         "large_parameters": 1 if load.large_ruleset else 0,
         "large_parameter_reads": ASSUMED.parameter_reads if load.large_ruleset else 0,
     }
@@ -325,6 +351,8 @@ def count_happenings(load: Workload) -> dict[str, float]:
         "digest": load.digests * ASSUMED.days_of_digests,
         "change in a digest": changes if load.digests else 0,
         "rebuilt lead": load.rebuilds * load.stored_leads,
+        "sampled lead": load.insights * load.stored_leads + _compared_leads(load),
+        "run of insights": load.insights,
         "joins an account": load.in_accounts * load.new_leads * load.events,
         "matches, of an account": load.in_accounts * named["matches"],
         "account rated": load.ratings,
@@ -337,7 +365,9 @@ def _count_table(load: Workload) -> dict[str, float]:
     happenings = count_happenings(load)
     item = load.event_bytes + ASSUMED.event_keys
     beyond_first_kb = load.events * (ceil(item / 1024) - 1)
-    log_reads = load.rebuilds * load.logged_events * item / 4096
+    # A scan that may be a moment behind takes half of what a read of the newest takes.
+    scanned = load.insights * load.logged_events + _compared_leads(load) * ASSUMED.events_of_a_compared_lead
+    log_reads = (load.rebuilds * load.logged_events + scanned / 2) * item / 4096
     stored = load.logged_events * (item + ASSUMED.storage_overhead) + load.stored_leads * ASSUMED.lead
     return {
         "dynamodb_writes": beyond_first_kb
@@ -346,6 +376,10 @@ def _count_table(load: Workload) -> dict[str, float]:
         "dynamodb_storage": stored / _GB,
         "dynamodb_backup": stored / _GB,
     }
+
+
+def _compared_leads(load: Workload) -> float:
+    return load.rebuilds * ASSUMED.diffs_of_a_ruleset * ASSUMED.leads_of_a_diff
 
 
 def _count_queue_requests(load: Workload, *, requests: float, batches: float, changes: float) -> float:

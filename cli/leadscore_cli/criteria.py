@@ -9,20 +9,25 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from leadscore import InvalidRuleset, Ruleset, Score, parse_ruleset, score_events
+from leadscore import Ruleset, Score, score_events
 from leadscore.core.explaining import explain_score
 from leadscore.core.instants import parse_instant, to_datetime
 from leadscore.normalising import InvalidEvent, NormalisedEvent, normalise_event
+from leadscore_cli.diff_command import diff
 from leadscore_cli.event_lines import Event, read_events
 from leadscore_cli.failures import CommandError
+from leadscore_cli.publish_commands import history, push, rollback
+from leadscore_cli.ruleset_files import RulesetFile, read_publishable_text
+from leadscore_cli.suggest_command import suggest_points
 from leadscore_cli.tables import tier_text
 from leadscore_cli.terminal import CommandGroup, out
 
-# What one advanced parameter of Parameter Store holds.
-MAX_PARAMETER_BYTES = 8192
-
-app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Try a ruleset before it is deployed.")
-RulesetFile = Annotated[typer.FileText, typer.Argument(encoding="utf-8", help="YAML or JSON; - for standard input.")]
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Try a ruleset, publish it, and go back.")
+app.command("suggest")(suggest_points)
+app.command()(diff)
+app.command()(push)
+app.command()(history)
+app.command()(rollback)
 
 
 @app.command()
@@ -55,13 +60,7 @@ def explain(
 
 
 def _read_ruleset(file: typer.FileText) -> Ruleset:
-    try:
-        return parse_ruleset(file.read(), max_bytes=MAX_PARAMETER_BYTES)
-    except InvalidRuleset as invalid:
-        lines = (f"{p.path or '(document)'}: {p.message} (value: {p.value!r})" for p in invalid.errors)
-        raise CommandError(
-            f"{file.name} cannot be published: {len(invalid.errors)} problem(s)", "\n".join(lines)
-        ) from None
+    return read_publishable_text(file.read(), file.name)
 
 
 def _instant(text: str | None) -> datetime:

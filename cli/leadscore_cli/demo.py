@@ -1,14 +1,15 @@
-"""The main job before your eyes: real SDK traffic in, a ranked list, an explained score and the alerts out.
+"""The main job before your eyes: a past to learn from, real SDK traffic in, a ranked list and the alerts out.
 
-The events leave through the released segment-analytics-python, with nothing changed but its host, and through the
-bus; the alerts are read from a queue that is subscribed to the alert topic, as any team's own would be.
+A year of a sample company is imported first, and learned from. The live events leave through the released
+segment-analytics-python, with nothing changed but its host, and through the bus; the alerts are read from a queue that
+is subscribed to the alert topic, as any team's own would be.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,9 +21,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from leadscore.core.p_convert import PConvert, tell_p_convert
 from leadscore.core.wording import name_person
-from leadscore_cli.api_client import LeadDetail, LeadPage, Reason
+from leadscore_cli.api_client import LeadDetail, LeadPage, PConvertFields, Reason
 from leadscore_cli.failures import CommandError
+from leadscore_cli.import_command import import_history
+from leadscore_cli.insights_command import refresh_insights
+from leadscore_cli.project import find_project, local_state
+from leadscore_cli.sample_history import OVER_POINTED, demo_company, find_over_pointed, insight_lines, write_history
 from leadscore_cli.sample_traffic import WORKED_EXAMPLE, Fact, Week, sample_week
 from leadscore_cli.tables import lead_view, leads_table, reasons_line
 
@@ -49,6 +55,7 @@ class Alert:
     who: str
     score: float
     previous_score: float
+    p_convert: PConvertFields | None
     reasons: list[Reason]
 
 
@@ -79,18 +86,30 @@ class Inbox:
 
 
 def run_demo(target: Target, console: Console, people: int = PEOPLE) -> bool:
-    """Send the week, wait until all of it is scored, print what came of it; return whether the example held."""
-    week = sample_week(people, datetime.now(UTC))
+    """Import a past and learn from it, send the week, print what came of it; return whether all came as it should."""
+    now = datetime.now(UTC)
+    week = sample_week(people, now)
     with ExitStack() as stack:
         clients = {name: stack.enter_context(closing(_client(target, name))) for name in ("sqs", "sns", "events")}
         inbox = stack.enter_context(closing(Inbox(clients["sqs"], clients["sns"], target.deployment.alerts_topic_arn)))
         api = stack.enter_context(target.api())
+        import_past(target, clients["sqs"], now, console)
+        refresh_insights(target)
         send_week(target, clients["events"], week, console)
         wait_until_scored(target, clients["sqs"], console)
         page, example = api.leads(limit=SHOWN), api.lead(WORKED_EXAMPLE)
-        alerts = list(inbox.receive())
+        alerts, found = list(inbox.receive()), api.insights()
     show_results(console, page, example, alerts)
-    return judge_example(console, example, alerts)
+    holds = judge_example(console, example, alerts)
+    return judge_insights(console, found) and holds
+
+
+def import_past(target: Target, sqs: SQSClient, now: datetime, console: Console) -> None:
+    """Import the year of the sample company that ends with yesterday, and return once it is scored."""
+    path = local_state(find_project()) / "sample-history.ndjson"
+    write_history(demo_company(now), path)
+    import_history([str(path)])
+    wait_until_scored(target, sqs, console)
 
 
 def send_week(target: Target, events: Any, week: Week, console: Console) -> None:
@@ -136,7 +155,8 @@ def show_results(console: Console, page: LeadPage, example: LeadDetail, alerts: 
     console.rule(f"{len(alerts)} alerts arrived at a subscriber of the topic")
     for alert in sorted(alerts, key=lambda alert: -alert.score):
         change = f"{alert.previous_score:.1f} -> {alert.score:.1f}"
-        console.print(f"[bold]{escape(alert.who)}[/bold]  {change}  {reasons_line(alert.reasons)}")
+        chance = "" if alert.p_convert is None else f"{tell_p_convert(PConvert(**alert.p_convert))}  "
+        console.print(f"[bold]{escape(alert.who)}[/bold]  {change}  {chance}{reasons_line(alert.reasons)}")
 
 
 def judge_example(console: Console, example: LeadDetail, alerts: Sequence[Alert]) -> bool:
@@ -147,6 +167,15 @@ def judge_example(console: Console, example: LeadDetail, alerts: Sequence[Alert]
     verdict = "[green]holds[/green]" if holds else "[red]does not hold[/red]"
     console.print(f"\nThe worked example {verdict}: score {score['total']:g}, {score['tier']}, {told} alert(s).")
     return holds
+
+
+def judge_insights(console: Console, found: Mapping[str, Any]) -> bool:
+    """Print two lines of insight and return whether the second is what is true of the sample company."""
+    console.rule("What the past says of the criteria (leadscore insights)")
+    for line in insight_lines(found):
+        console.print(escape(line))
+    worst = find_over_pointed(found)
+    return worst is not None and worst["criterion"] == OVER_POINTED
 
 
 def _send_by_sdk(target: Target, facts: Sequence[Fact], sent: Callable[[], None]) -> None:
@@ -218,6 +247,7 @@ def _read_alerts(text: str) -> list[Alert]:
             who=name_person(lead["person"]),
             score=lead["score"],
             previous_score=lead["previous_score"],
+            p_convert=lead["p_convert"],
             reasons=lead["reasons"],
         )
         for lead in json.loads(text)["leads"]

@@ -15,11 +15,12 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.text import Text
 
-from leadscore import InvalidRuleset, parse_ruleset
+from leadscore import InvalidRuleset
 from leadscore.adapters.clock import utc_now
 from leadscore.adapters.desks import DynamoDesks
 from leadscore.adapters.dynamodb import DynamoReader
 from leadscore.adapters.erasing import DynamoGraves
+from leadscore.adapters.rulesets import read_ruleset
 from leadscore.core.digest import Digest, owner_of
 from leadscore.core.digest_messages import plain_text
 from leadscore.core.digest_policy import Round
@@ -68,12 +69,11 @@ def _tools(stage: str) -> Iterator[DigestTools]:
     with target.dynamodb(_CONNECTIONS) as client, target.ssm() as ssm:
         places = {"shards": _NO_SHARDS, "retention_days": names.event_retention_days}
         try:
-            text = ssm.get_parameter(Name=names.ruleset_parameter)["Parameter"]["Value"]
             yield DigestTools(
                 records=DynamoDesks(client, names.table, **places),
                 reader=DynamoReader(client, names.table, **places),
                 people=DynamoGraves(client, names.table, time.sleep),
-                ruleset=parse_ruleset(text),
+                ruleset=read_ruleset(ssm, names.ruleset_parameter),
                 lead_page=None,
                 clock=utc_now,
             )

@@ -65,10 +65,10 @@ class Emulator:
             return False
 
 
-def start_emulator(directory: Path, *, outlives_this_process: bool = True) -> Emulator:
+def start_emulator(directory: Path, *, outlives_this_process: bool = True, rests: bool = True) -> Emulator:
     """Start an emulator for an existing state directory and return it once it answers."""
     log = directory / LOG_FILE
-    pid = _spawn(directory, log, outlives_this_process=outlives_this_process)
+    pid = _spawn(directory, log, outlives_this_process=outlives_this_process, rests=rests)
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if _has_ended(pid):
@@ -97,16 +97,18 @@ def stop_emulator(directory: Path) -> bool:
     return True
 
 
-def _spawn(directory: Path, log: Path, *, outlives_this_process: bool) -> int:
+def _spawn(directory: Path, log: Path, *, outlives_this_process: bool, rests: bool) -> int:
     """Start the process in a session of its own, with nothing of this process's environment or files."""
     arguments = [sys.executable, "-m", "leadscore_cli.emulator_process", str(directory)]
+    if not rests:
+        arguments.append("--without-rest")
     if outlives_this_process:
         return _spawn_with(arguments, directory, log)
     # The other end stays open in this process alone, and the kernel closes it however this process ends.
     lifeline, _ = os.pipe()
     try:
         os.set_inheritable(lifeline, True)  # noqa: FBT003
-        return _spawn_with([*arguments, str(lifeline)], directory, log)
+        return _spawn_with([*arguments, f"--lifeline={lifeline}"], directory, log)
     finally:
         os.close(lifeline)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Protocol
 import typer
 from rich.text import Text
 
+from leadscore.core.p_convert import read_note
 from leadscore.usecases.spreadsheet import write_csv
 from leadscore_cli.api_client import LeadPage, LeadRow
 from leadscore_cli.failures import CommandError
@@ -56,7 +57,7 @@ def leads(
         out.print_json(json.dumps(page))
         return
     if as_csv:
-        typer.echo(write_csv(page["leads"]), nl=False)
+        typer.echo(write_csv(page["leads"], read_note(page.get("calibration"))), nl=False)
     else:
         out.print(leads_table(page))
     if page["next_cursor"]:
@@ -71,5 +72,5 @@ def read_all(ask: Ask, cursor: str | None) -> LeadPage:
         for row in page["leads"]:
             rows.setdefault(row["id"], row)
         if page["next_cursor"] is None:
-            return {"leads": list(rows.values()), "next_cursor": None, "at": page["at"]}
+            return {**page, "leads": list(rows.values()), "next_cursor": None}
         page = ask(limit=_LONGEST_PAGE, cursor=page["next_cursor"])

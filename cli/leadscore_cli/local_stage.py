@@ -43,7 +43,7 @@ class LocalStage:
     """The local stage of one project in one state directory, which it creates, owns and removes.
 
     One that does not outlive this process ends with it, also when it is killed. `context` holds `name=value` pairs for
-    the CDK app.
+    the CDK app. That its emulator never `rests` is for the benchmark of latency alone: see `emulator_process`.
     """
 
     project: Path
@@ -51,6 +51,7 @@ class LocalStage:
     report: Report
     outlives_this_process: bool = True
     context: tuple[str, ...] = ()
+    rests: bool = True
 
     def is_up(self) -> bool:
         """Return whether an emulator lives in the state directory."""
@@ -86,7 +87,7 @@ class LocalStage:
 
     def _start_and_deploy(self) -> LocalOutputs:
         self.report("starting the local AWS")
-        emulator = start_emulator(self.directory, outlives_this_process=self.outlives_this_process)
+        emulator = start_emulator(self.directory, outlives_this_process=self.outlives_this_process, rests=self.rests)
         return self._deploy(emulator)
 
     def _deploy(self, emulator: Emulator) -> LocalOutputs:

@@ -21,12 +21,14 @@ from leadscore.core.instants import format_instant, from_datetime, parse_duratio
 from leadscore_cli import alerts, criteria, keys, quarantine, slack
 from leadscore_cli.account_commands import account, accounts
 from leadscore_cli.api_client import ApiClient, ApiError
+from leadscore_cli.backtest_command import backtest
 from leadscore_cli.cost_command import cost
 from leadscore_cli.digest_command import digest
 from leadscore_cli.event_lines import Event, parse_fields, read_batches
 from leadscore_cli.exports import write_lines
 from leadscore_cli.failures import CommandError
 from leadscore_cli.import_command import import_history
+from leadscore_cli.insights_command import insights
 from leadscore_cli.list_command import leads
 from leadscore_cli.local_stage import LOCAL_STAGE, LocalStage
 from leadscore_cli.log_lines import LogLine, follow_log, read_log
@@ -57,8 +59,10 @@ app.command()(accounts)
 app.command()(account)
 app.command()(cost)
 app.command()(digest)
+app.command()(insights)
 app.command()(verify)
 app.command()(rebuild)
+app.command()(backtest)
 app.command()(redrive)
 app.command("import")(import_history)
 
@@ -110,7 +114,7 @@ def deploy(
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the local stage up afterwards.")] = False,
 ) -> None:
-    """Send a week of SDK traffic through the local stage and show who became hot and why."""
+    """Import a year, learn from it, send a week of SDK traffic, and show who became hot, why, and what was learned."""
     from leadscore_cli.demo import run_demo  # the SDK is a development dependency
 
     stage = _local_stage()

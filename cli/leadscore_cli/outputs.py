@@ -34,6 +34,7 @@ class Deployment:
     write_keys_parameter: str
     bus: str
     rebuild_machine_arn: str
+    insights_machine_arn: str
     event_retention_days: int
     functions: Mapping[str, str]
     log_groups: Mapping[str, str]
@@ -62,6 +63,7 @@ class Deployment:
                 write_keys_parameter=outputs["WriteKeysParameter"],
                 bus=outputs["BusName"],
                 rebuild_machine_arn=outputs["RebuildMachineArn"],
+                insights_machine_arn=outputs["InsightsMachineArn"],
                 event_retention_days=int(outputs["EventRetentionDays"]),
                 functions=_by_function(outputs, "Function"),
                 log_groups=_by_function(outputs, "LogGroup"),

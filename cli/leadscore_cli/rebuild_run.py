@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from leadscore.usecases.rebuilding import Found, Segment
+from leadscore.usecases.rebuilding import SEGMENTS, Found, Segment
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef, HistoryEventTypeDef
 
-SEGMENTS = 32
 # What happened in a run that stopped longer ago than this is not relied on: the leads may have changed since.
 RESUMED_WITHIN = timedelta(days=1)
 _NEWEST_EVENTS = 1000
@@ -112,13 +111,18 @@ def begin_run(client: SFNClient, machine: str, now: datetime, *, outdated_only: 
     fresh = {number: Segment(number, SEGMENTS, outdated_only=outdated_only) for number in range(SEGMENTS)}
     if newest and newest[0]["status"] == "RUNNING":
         execution = newest[0]["executionArn"]
-        return RebuildRun(client, execution, _segments_of(client, execution), origin="under way")
+        return open_run(client, execution)
     known = {} if anew or not newest else _left_by(client, newest[0], now)
     goes_on = bool(known) and all(segment.outdated_only == outdated_only for segment in known.values())
     segments = known if goes_on else fresh
     waiting = [segment.to_dict() for segment in segments.values() if not segment.done]
     started = client.start_execution(stateMachineArn=machine, input=json.dumps({"segments": waiting}))
     return RebuildRun(client, started["executionArn"], segments, origin="stopped" if goes_on else "new")
+
+
+def open_run(client: SFNClient, execution: str) -> RebuildRun:
+    """Return the run that an execution is."""
+    return RebuildRun(client, execution, _segments_of(client, execution), origin="under way")
 
 
 def _left_by(client: SFNClient, execution: ExecutionListItemTypeDef, now: datetime) -> dict[int, Segment]:

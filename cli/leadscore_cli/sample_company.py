@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from math import exp, log, log1p
+from operator import itemgetter
 from random import Random
 from typing import NamedTuple
 
@@ -185,6 +186,12 @@ class SampleCompany:
     def lead(self, number: int) -> SampleLead:
         """Return one lead with its truth."""
         return self._simulate(number, self.intercept)
+
+    def events_of(self, lead: SampleLead) -> list[Event]:
+        """Return what one lead does as normalised events, oldest first."""
+        end = from_datetime(self.until)
+        told = [(time, str(event["messageId"]), event) for time, event in self._tell(lead) if time <= end]
+        return [event for _, _, event in sorted(told, key=itemgetter(0, 1))]
 
     def events(self) -> Iterator[Event]:
         """Yield what all leads do as normalised events, oldest first."""

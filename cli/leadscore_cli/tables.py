@@ -10,6 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from leadscore.core.p_convert import (
+    NO_CALIBRATION,
+    CalibrationNote,
+    PConvert,
+    read_note,
+    tell_calibration,
+    tell_p_convert,
+)
 from leadscore_cli.api_client import (
     AccountDetail,
     AccountPage,
@@ -18,6 +26,7 @@ from leadscore_cli.api_client import (
     LeadAsOf,
     LeadDetail,
     LeadPage,
+    PConvertFields,
     Reason,
 )
 from leadscore_cli.outputs import LocalOutputs
@@ -25,14 +34,17 @@ from leadscore_cli.outputs import LocalOutputs
 _TIER_STYLES = {"hot": "bold red", "warm": "yellow", "disqualified": "dim"}
 
 
-def leads_table(page: LeadPage) -> Table:
-    """Return a page of the ranked list with the top reasons."""
+def leads_table(page: LeadPage) -> RenderableType:
+    """Return a page of the ranked list with the top reasons, and the chances to convert where they are known."""
+    note = read_note(page.get("calibration"))
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("#", "Lead", "Company"):
         table.add_column(heading, justify="right" if heading == "#" else "left")
     for heading in ("Score", "Fit", "Engagement"):
         table.add_column(heading, justify="right")
     table.add_column("Tier")
+    if note.status == "current":
+        table.add_column("p_convert")
     table.add_column("Top reasons", overflow="fold")
     for rank, lead in enumerate(page["leads"], start=1):
         table.add_row(
@@ -41,9 +53,10 @@ def leads_table(page: LeadPage) -> Table:
             escape(lead["company"]),
             *(f"{points:.1f}" for points in (lead["score"], lead["fit"], lead["engagement"])),
             tier_text(lead["tier"]),
+            *([_chance_text(lead.get("p_convert"))] if note.status == "current" else []),
             escape(reasons_line(lead["reasons"])),
         )
-    return table
+    return table if note == NO_CALIBRATION else Group(table, _note_text(note))
 
 
 def accounts_table(page: AccountPage) -> Table:
@@ -120,6 +133,8 @@ def lead_view(lead: LeadDetail, max_events: int = 10) -> RenderableType:
         head.add_row(escape(name), escape(_trait_text(value)))
     parts = "   ".join(f"{name} {points:.1f}" for name, points in score["groups"].items())
     head.add_row("score", Text.assemble((f"{score['total']:.1f}", "bold"), "  ", tier_text(score["tier"])))
+    if "calibration" in lead:
+        head.add_row("p_convert", _p_convert_text(lead.get("p_convert"), read_note(lead["calibration"])))
     head.add_row("groups", parts)
     head.add_row("coverage", f"{score['coverage']:.0%} of the fit model had data")
     if score["next_change_at"]:
@@ -140,6 +155,20 @@ def lead_card(lead: LeadDetail) -> RenderableType:
     if lead["events"]:
         card.add_row("last event", str(lead["events"][0]["timestamp"]))
     return card
+
+
+def _p_convert_text(chance: PConvertFields | None, note: CalibrationNote) -> str:
+    if chance is not None:
+        return f"{_chance_text(chance)} {tell_calibration(note)}"
+    return "none of this lead" if note.status == "current" else f"none: {tell_calibration(note)}"
+
+
+def _chance_text(chance: PConvertFields | None) -> str:
+    return "" if chance is None else tell_p_convert(PConvert(**chance))
+
+
+def _note_text(note: CalibrationNote) -> Text:
+    return Text(f"p_convert: {'' if note.status == 'current' else 'none: '}{tell_calibration(note)}", style="dim")
 
 
 def _as_of_text(as_of: LeadAsOf) -> str:

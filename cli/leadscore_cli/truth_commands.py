@@ -113,21 +113,22 @@ def _rebuild_all(target: Target, *, outdated_only: bool, anew: bool, as_json: bo
         run = begin_run(states, names.rebuild_machine_arn, utc_now(), outdated_only=outdated_only, anew=anew)
         report(_BEGINNINGS[run.origin])
         items = dynamodb.describe_table(TableName=names.table)["Table"]["ItemCount"]
-        standing = _follow(run, items)
+        standing = follow_run(run, items)
         graves = DynamoGraves(dynamodb, names.table, pause)
         found = [_with_names(graves, each) for each in run.found()]
     if as_json:
         out.print_json(json.dumps({**_standing_json(standing), "differences": found}))
     else:
         _print_differences((each["lead"], each) for each in found)
-        _print_standing(standing)
+        print_standing(standing)
     if not standing.is_complete:
         raise CommandError(f"the rebuild stopped ({standing.status}): run it again to go on", standing.reason)
     if any(each["left"] for each in found):
         raise CommandError("not everything could be rebuilt: `leadscore logs rebuild` says why")
 
 
-def _follow(run: RebuildRun, items: int) -> Standing:
+def follow_run(run: RebuildRun, items: int) -> Standing:
+    """Show how a run comes on until it is over, and return what it came to."""
     with _bar("rebuilding", items) as bar:
         try:
             standing = run.look()
@@ -216,7 +217,8 @@ def _print_verification(done: Verification) -> None:
         out.print(Text(hint, style="dim"))
 
 
-def _print_standing(standing: Standing) -> None:
+def print_standing(standing: Standing) -> None:
+    """Show what a run came to."""
     out.print(Text(f"{_told(standing.leads, 'lead')} verified, {standing.written} of them differed"))
     for kind, count in sorted(standing.counts.items()):
         out.print(Text(f"  {count} {kind}", style="dim"))

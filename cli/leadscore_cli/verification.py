@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from leadscore import InvalidRuleset, Ruleset, parse_ruleset
+from leadscore import InvalidRuleset, Ruleset
 from leadscore.adapters.clock import utc_now
 from leadscore.adapters.dynamodb import DynamoReader
+from leadscore.adapters.rulesets import read_ruleset
 from leadscore.adapters.scanning import DynamoTable
 from leadscore.core.identity import Identity
 from leadscore.usecases.forest import find_path
@@ -148,9 +149,8 @@ def open_verifier(target: Target) -> Iterator[tuple[Verifier, int]]:
     """Give a verifier of a deployed table under its active ruleset, and about how many items the table has."""
     names = target.deployment
     with target.dynamodb(THREADS) as client, target.ssm() as ssm:
-        text = ssm.get_parameter(Name=names.ruleset_parameter)["Parameter"]["Value"]
         try:
-            ruleset = parse_ruleset(text)
+            ruleset = read_ruleset(ssm, names.ruleset_parameter)
         except InvalidRuleset as invalid:
             raise CommandError(f"the published ruleset cannot be read: {invalid}") from invalid
         reader = DynamoReader(client, names.table, shards=_NO_SHARDS, retention_days=names.event_retention_days)

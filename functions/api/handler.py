@@ -8,27 +8,30 @@ its true key; where that fails it is logged and the read is answered all the sam
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from leadscore import parse_ruleset
+from leadscore.adapters.calibrations import CachedCalibration
 from leadscore.adapters.clients import dynamodb_client, sqs_client, ssm_client
 from leadscore.adapters.clock import utc_now
 from leadscore.adapters.dynamodb import DynamoReader
-from leadscore.adapters.parameters import CachedParameter, published_values
 from leadscore.adapters.queues import QueueError, SqsQueue
+from leadscore.adapters.rulesets import cached_ruleset, published_documents
 from leadscore.adapters.settings import ApiSettings
 from leadscore.core.identity import USER, identity_of
+from leadscore.core.ruleset import Ruleset
 from leadscore.normalising import MAX_ID_CHARACTERS
 from leadscore.proxying import Answer, ProxyRequest, answer_json, answer_tagged, answer_text, refuse
 from leadscore.usecases.account_queries import parse_accounts_query
 from leadscore.usecases.account_ranking import TooManyAccountsError, rank_accounts, rate_in_passing
 from leadscore.usecases.account_views import read_account
+from leadscore.usecases.chances import Chances, judge_calibration
 from leadscore.usecases.exporting import History, export_lead
 from leadscore.usecases.health import check_health
 from leadscore.usecases.lead_queries import UnknownRulesetError, find_ruleset, parse_lead_query
@@ -44,27 +47,24 @@ _BRIEFLY, _WHILE_SAME, _FOR_ALL = "private, max-age=30", "private, no-cache", "p
 
 settings = ApiSettings.from_env()
 logger = Logger()
+client = dynamodb_client()
 reader = DynamoReader(
-    dynamodb_client(),
+    client,
     settings.table_name,
     shards=settings.rank_shards,
     retention_days=settings.event_retention_days,
 )
 ssm = ssm_client()
-ruleset = CachedParameter(
-    ssm,
-    settings.ruleset_parameter,
-    parse=parse_ruleset,
-    ttl_seconds=settings.ruleset_ttl_seconds,
-    clock=utc_now,
-)
+ruleset = cached_ruleset(ssm, settings.ruleset_parameter, ttl_seconds=settings.ruleset_ttl_seconds, clock=utc_now)
+calibration = CachedCalibration(client, settings.table_name, ttl_seconds=settings.ruleset_ttl_seconds, clock=utc_now)
 
 
 def get_leads(request: ProxyRequest) -> Answer:
     """Answer a page of the ranked list, as JSON or CSV."""
     rules, asked = ruleset.value(), request.query
     query, wanted = parse_leads_query(asked, rules), parse_format(asked, request.headers.get("accept", ""))
-    page = rank_leads(reader, rules, query, utc_now())
+    now = utc_now()
+    page = rank_leads(reader, rules, query, now, _chances(rules, now))
     _hand_on(move_in_passing, page.loose)
     return _answer_csv(page) if wanted == "csv" else answer_json(HTTPStatus.OK, page.to_dict())
 
@@ -74,9 +74,9 @@ def get_lead(request: ProxyRequest) -> Answer:
     now, rules = utc_now(), ruleset.value()
     query = parse_lead_query(request.query, now)
     if query.ruleset is not None:
-        rules = find_ruleset(rules, query.ruleset, lambda: published_values(ssm, settings.ruleset_parameter))
+        rules = find_ruleset(rules, query.ruleset, partial(_published, query.ruleset))
     if query.at is None and query.ruleset is None:
-        view = read_lead(reader, rules, request.name, now, query.timeline)
+        view = read_lead(reader, rules, request.name, now, query.timeline, _chances(rules, now))
     else:
         view = recall_lead(reader, rules, request.name, query.at or now, now, query.timeline)
     return _unknown_lead() if view is None else answer_json(HTTPStatus.OK, view.to_dict())
@@ -123,6 +123,18 @@ def get_ruleset(request: ProxyRequest) -> Answer:
     return answer_tagged(request, json.dumps(content), rules.version, _WHILE_SAME)
 
 
+def get_insights(request: ProxyRequest) -> Answer:
+    """Answer what each criterion was worth, under the run that found it as the entity tag."""
+    request.query_of(())
+    # Imported where it is needed: few ask for it, and a cold start pays for all.
+    from leadscore.adapters.learning_items import DynamoInsights
+
+    insights = DynamoInsights(client, settings.table_name).load()
+    if insights is None:
+        return refuse(HTTPStatus.NOT_FOUND, "no_insights", "nothing was learned yet: `leadscore insights --refresh`")
+    return answer_tagged(request, json.dumps(insights), insights["run"], _WHILE_SAME)
+
+
 def get_health(request: ProxyRequest) -> Answer:
     """Answer whether the table and the ruleset can be read."""
     request.query_of(())
@@ -152,6 +164,7 @@ ROUTES: Mapping[str, Callable[[ProxyRequest], Answer]] = {
     "GET /accounts/{id}": get_account,
     "GET /tiers": get_tiers,
     "GET /ruleset": get_ruleset,
+    "GET /insights": get_insights,
     "GET /health": get_health,
     "GET /openapi.json": get_document,
 }
@@ -180,13 +193,27 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
         return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
 
 
+def _published(version: str) -> Iterable[str]:
+    """Return what may be the document of a version: those in the ledger, and those the parameter itself has held."""
+    # Made when it is first needed: few reads are under another ruleset, and a cold start pays for every import.
+    from leadscore.adapters.publications import DynamoLedger
+
+    kept = DynamoLedger(client, settings.table_name).find_documents(version)
+    return [*kept, *published_documents(ssm, settings.ruleset_parameter)]
+
+
 def _unknown_lead() -> Answer:
     return refuse(HTTPStatus.NOT_FOUND, "unknown_lead", "no such lead")
 
 
 def _answer_csv(page: Page) -> Answer:
     headers = {"Next-Cursor": page.next_cursor} if page.next_cursor else {}
-    return answer_text(HTTPStatus.OK, write_csv(page.to_rows()), "text/csv; charset=utf-8", headers)
+    text = write_csv(page.to_rows(), page.calibration)
+    return answer_text(HTTPStatus.OK, text, "text/csv; charset=utf-8", headers)
+
+
+def _chances(rules: Ruleset, now: datetime) -> Chances:
+    return judge_calibration(calibration.value(), rules.version, now)
 
 
 @cache

@@ -12,14 +12,13 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 
-from leadscore import parse_ruleset
 from leadscore.adapters.clients import dynamodb_client, mail_client, sns_client, ssm_client
 from leadscore.adapters.clock import pause, utc_now
 from leadscore.adapters.desks import DynamoDesks
 from leadscore.adapters.digests import DigestTopic, DynamoRounds, OwnersMail
 from leadscore.adapters.dynamodb import DynamoReader
 from leadscore.adapters.erasing import DynamoGraves
-from leadscore.adapters.parameters import CachedParameter
+from leadscore.adapters.rulesets import cached_ruleset
 from leadscore.adapters.settings import DigestSettings
 from leadscore.usecases.digesting import DigestTools, Way, send_digests
 
@@ -28,12 +27,8 @@ logger = Logger()
 metrics = Metrics()
 client = dynamodb_client()
 places: Any = {"shards": settings.rank_shards, "retention_days": settings.event_retention_days}
-ruleset = CachedParameter(
-    ssm_client(),
-    settings.ruleset_parameter,
-    parse=parse_ruleset,
-    ttl_seconds=settings.ruleset_ttl_seconds,
-    clock=utc_now,
+ruleset = cached_ruleset(
+    ssm_client(), settings.ruleset_parameter, ttl_seconds=settings.ruleset_ttl_seconds, clock=utc_now
 )
 make_tools = partial(
     DigestTools,

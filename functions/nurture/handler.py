@@ -12,15 +12,14 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 
-from leadscore import parse_ruleset
 from leadscore.adapters.clients import bus_client, dynamodb_client, sqs_client, ssm_client
 from leadscore.adapters.clock import pause, utc_now
 from leadscore.adapters.desks import DynamoDesks
 from leadscore.adapters.dynamodb import DynamoReader
 from leadscore.adapters.nurture_marks import DynamoNurtureMarks
-from leadscore.adapters.parameters import CachedParameter
 from leadscore.adapters.quarantine import DynamoWard
 from leadscore.adapters.queues import SqsQueue
+from leadscore.adapters.rulesets import cached_ruleset
 from leadscore.adapters.settings import NurtureSettings
 from leadscore.adapters.topics import NURTURING_CONTINUES, ChangeBus, Continuation
 from leadscore.usecases.nurturing import NurtureTools, Place, nurture
@@ -42,7 +41,7 @@ tools = NurtureTools(
 queue = SqsQueue(sqs_client(), settings.events_queue_url)
 continuation = Continuation(bus, settings.bus_name, NURTURING_CONTINUES)
 # Not kept for a moment: it runs once a day.
-ruleset = CachedParameter(ssm_client(), settings.ruleset_parameter, parse=parse_ruleset, ttl_seconds=0, clock=utc_now)
+ruleset = cached_ruleset(ssm_client(), settings.ruleset_parameter, ttl_seconds=0, clock=utc_now)
 
 
 @logger.inject_lambda_context

@@ -13,12 +13,11 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 
-from leadscore import parse_ruleset
 from leadscore.adapters.clients import dynamodb_client, sqs_client, ssm_client
 from leadscore.adapters.clock import pause, utc_now
 from leadscore.adapters.dynamodb import DynamoStore
-from leadscore.adapters.parameters import CachedParameter
 from leadscore.adapters.queues import SqsFifoQueue, SqsQueue
+from leadscore.adapters.rulesets import cached_ruleset
 from leadscore.adapters.scanning import DynamoTable
 from leadscore.adapters.settings import RebuildSettings
 from leadscore.usecases.batches import Queues
@@ -44,7 +43,7 @@ queues = Queues(
     ratings=SqsQueue(sqs, settings.events_queue_url, delay_seconds=RATING_DELAY_SECONDS),
 )
 # Not kept for a moment: whoever publishes a ruleset and then rebuilds means that one.
-ruleset = CachedParameter(ssm_client(), settings.ruleset_parameter, parse=parse_ruleset, ttl_seconds=0, clock=utc_now)
+ruleset = cached_ruleset(ssm_client(), settings.ruleset_parameter, ttl_seconds=0, clock=utc_now)
 
 
 @logger.inject_lambda_context

@@ -15,7 +15,6 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from leadscore import parse_ruleset
 from leadscore.adapters.clients import dynamodb_client, sqs_client, ssm_client
 from leadscore.adapters.clock import pause, utc_now
 from leadscore.adapters.dynamodb import DynamoStore
@@ -23,6 +22,7 @@ from leadscore.adapters.erasing import DynamoGraves
 from leadscore.adapters.parameters import CachedParameter
 from leadscore.adapters.quarantine import DynamoWard
 from leadscore.adapters.queues import SqsFifoQueue, SqsQueue
+from leadscore.adapters.rulesets import cached_ruleset
 from leadscore.adapters.settings import ScoreSettings
 from leadscore.mappings import parse_mappings
 from leadscore.quarantine import parse_quarantine
@@ -50,13 +50,7 @@ queues = Queues(
     ratings=SqsQueue(sqs, settings.events_queue_url, delay_seconds=RATING_DELAY_SECONDS),
 )
 ssm = ssm_client()
-ruleset = CachedParameter(
-    ssm,
-    settings.ruleset_parameter,
-    parse=parse_ruleset,
-    ttl_seconds=settings.ruleset_ttl_seconds,
-    clock=utc_now,
-)
+ruleset = cached_ruleset(ssm, settings.ruleset_parameter, ttl_seconds=settings.ruleset_ttl_seconds, clock=utc_now)
 mappings = CachedParameter(
     ssm,
     settings.mappings_parameter,

@@ -11,6 +11,7 @@ import pytest
 from moto import mock_aws
 
 from leadscore.adapters.desks import DynamoDesks
+from leadscore.adapters.dynamodb import DynamoStore
 from leadscore.adapters.erasing import DynamoGraves
 from leadscore.core.alert_desk import AlertKind, Desk, Request, file
 from leadscore.core.changes import AccountChange, Change
@@ -27,7 +28,7 @@ from leadscore.usecases.alert_records import (
     Settled,
     StoredDesk,
 )
-from leadscore.usecases.records import ConflictError
+from leadscore.usecases.records import ConflictError, StoredIdentity
 from tests.contract.leads_table import TABLE, create_leads_table
 from tests.contract.memory_desks import MemoryDesks
 
@@ -238,3 +239,21 @@ def test_changes_of_accounts_are_walked_from_the_newest(desks: Both) -> None:
 def test_an_alert_is_of_the_kind_that_it_was_put_as(desks: Both, kind: AlertKind) -> None:
     desks.put_alert(replace(ALERT, kind=kind))
     assert desks.find_alert(ALERT.id) == replace(ALERT, kind=kind)
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize("has_desk", [False, True])
+def test_a_lead_and_its_desk_are_seen_as_each_is_read_alone(is_known: bool, has_desk: bool) -> None:
+    with mock_aws():
+        create_leads_table()
+        client = boto3.client("dynamodb")
+        desks = DynamoDesks(client, TABLE, shards=3, retention_days=400)
+        store = DynamoStore(client, TABLE, shards=3, retention_days=400)
+        name = f"lead:{ADA}"
+        if is_known:
+            store.commit([StoredIdentity("user:ada", 1, pending=(CHANGE,))])
+        if has_desk:
+            desks.save(StoredDesk(replace(waiting_desk(), name=name), 1, NOON))
+        seen = desks.look_ahead("user:ada")
+        assert (seen.lead, seen.desk) == (store.load_identities(["user:ada"])["user:ada"], desks.load(name))
+        assert ([change.id for change in seen.lead.pending], seen.desk.version) == (["c1"] * is_known, int(has_desk))

@@ -113,6 +113,11 @@ def narrowed(stack: Stack, reader: Signed) -> dict[str, Any]:
     parameters["AlertToken"]["schema"]["enum"] = [ALERT.token]
     parameters["LeadId"]["schema"]["examples"] = LEADS
     parameters["AccountId"]["schema"]["examples"] = [ACCOUNT]
+    active = get(stack, reader, "/ruleset")
+    for name in ("SaidRuleset", "SaidDraft"):
+        schemas[name]["properties"]["document"] = {"const": active["document"]}
+    for name, field in (("SaidRuleset", "replaces"), ("SaidRollback", "replaces"), ("SaidRollback", "version")):
+        schemas[name]["properties"][field] = {"const": active["version"]}
     schemas["SentInstant"] = {"enum": ["2026-01-31T12:00:00Z", "2026-02-01T13:00:00.5+01:00", "", None]}
     return document
 

@@ -18,6 +18,10 @@ class Context:
     memory_limit_in_mb: int = 512
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:111122223333:function:function"
     aws_request_id: str = "11111111-2222-3333-4444-555555555555"
+    millis_left: int = 30_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.millis_left
 
 
 def import_function(name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> ModuleType:

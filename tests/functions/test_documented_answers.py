@@ -17,13 +17,17 @@ from moto import mock_aws
 
 from leadscore import parse_ruleset
 from leadscore.adapters.dynamodb import DynamoStore
+from leadscore.adapters.learning_items import DynamoInsights
 from leadscore.api_document import document_tag, document_text
 from leadscore.core.instants import format_instant, from_datetime
+from leadscore.learning.concluding import conclude
+from leadscore.learning.sampling import Sampler, Sampling
 from leadscore.usecases.account_ranking import TooManyAccountsError
 from leadscore.usecases.ranking import TooManyLeadsError
 from leadscore.usecases.records import ConflictError
 from leadscore.usecases.scoring import Tools, apply_events
 from tests.contract.leads_table import TABLE, create_leads_table
+from tests.functions.calibrated import FITTED, store_calibration
 from tests.functions.deployed import Context, import_function
 from tests.functions.documented import check_answer
 from tests.functions.envelopes import basic, proxy_event
@@ -99,6 +103,12 @@ def content(answer: dict[str, Any]) -> dict[str, Any]:
     return loaded
 
 
+def learn() -> None:
+    """Store what a run comes to that finds nobody to learn from."""
+    learned = conclude(Sampler(Sampling(RULESET, from_datetime(NOW))).sample(), RULESET, run="run", before=None)
+    DynamoInsights(boto3.client("dynamodb"), TABLE).replace("run", learned.insights, learned.calibration)
+
+
 READS: list[tuple[str, str, dict[str, str]]] = [
     ("GET /leads", "", {}),
     ("GET /leads", "", {"format": "csv"}),
@@ -110,6 +120,7 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("GET /accounts/{id}", "acme", {}),
     ("GET /tiers", "", {}),
     ("GET /ruleset", "", {}),
+    ("GET /insights", "", {}),
     ("GET /health", "", {}),
     ("GET /openapi.json", "", {}),
 ]
@@ -117,6 +128,7 @@ READS: list[tuple[str, str, dict[str, str]]] = [
 
 def test_reads_answer_what_is_documented(stage: Stage, subtests: pytest.Subtests) -> None:
     module = stage.function("api")
+    learn()
     for route, name, query in READS:
         with subtests.test(route=route, query=query):
             assert ask(module, route, name, query=query)["statusCode"] == 200
@@ -159,6 +171,8 @@ REFUSED: list[tuple[str, str, dict[str, str], int, str]] = [
     ("GET /accounts/{id}", "acme", {"colour": "red"}, 400, "invalid_query"),
     ("GET /tiers", "", {"colour": "red"}, 400, "invalid_query"),
     ("GET /ruleset", "", {"colour": "red"}, 400, "invalid_query"),
+    ("GET /insights", "", {"colour": "red"}, 400, "invalid_query"),
+    ("GET /insights", "", {}, 404, "no_insights"),
     ("GET /health", "", {"colour": "red"}, 400, "invalid_query"),
     ("GET /openapi.json", "", {"colour": "red"}, 400, "invalid_query"),
 ]
@@ -189,7 +203,7 @@ def test_pages_that_take_too_long_are_refused_as_documented(stage: Stage) -> Non
 
 
 def test_our_own_failure_is_documented_on_every_route(stage: Stage, subtests: pytest.Subtests) -> None:
-    module = stage.function("api", RULESET_PARAMETER="/gone")
+    module = stage.function("api", RULESET_PARAMETER="/gone", TABLE_NAME="gone")
     for route, name, _ in READS:
         with subtests.test(route=route):
             answer = ask(module, route, name)
@@ -221,6 +235,7 @@ CACHED = {
     "GET /accounts/{id}": "no-store",
     "GET /tiers": "private, max-age=30",
     "GET /ruleset": "private, no-cache",
+    "GET /insights": "private, no-cache",
     "GET /health": "no-store",
     "GET /openapi.json": "public, max-age=300",
 }
@@ -228,6 +243,7 @@ CACHED = {
 
 def test_personal_data_is_kept_by_nobody_on_the_way(stage: Stage) -> None:
     module = stage.function("api")
+    learn()
     names = {"GET /accounts/{id}": "acme"}
 
     assert {
@@ -367,3 +383,64 @@ def test_what_no_route_is_for_is_refused_without_a_look_at_it(
     assert (answer["statusCode"], content(answer)["code"], answer["headers"].get("Allow")) == (status, code, allow)
     assert content(answer)["message"]
     assert answer["headers"]["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("ruleset", "age", "status"),
+    [
+        (RULESET.version, timedelta(days=45), "current"),
+        (RULESET.version, timedelta(days=46), "stale"),
+        ("abcdef123456", timedelta(days=1), "other ruleset"),
+        (None, timedelta(0), "none"),
+    ],
+)
+def test_a_chance_to_convert_is_beside_each_score_while_its_calibration_holds(
+    stage: Stage, ruleset: str | None, age: timedelta, status: str
+) -> None:
+    if ruleset is not None:
+        store_calibration(ruleset, NOW - age)
+    module = stage.function("api")
+
+    lead, page = content(ask(module, "GET /leads/{id}", "ada")), content(ask(module, "GET /leads"))
+
+    estimate = FITTED.estimate(lead["score"]["total"]).to_dict()
+    assert lead["p_convert"] == page["leads"][0]["p_convert"] == (estimate if status == "current" else None)
+    assert lead["calibration"] == page["calibration"]
+    sample = {"taken_at": format_instant(from_datetime(NOW - age)), "leads": 1200, "conversions": 140}
+    told = {**sample, "window_days": 30.0, "ruleset": ruleset}
+    assert lead["calibration"] == {"status": status, **({} if status == "none" else told)}
+
+
+@pytest.mark.parametrize("query", [{"at": "2026-03-01T11:59:00Z"}, {"ruleset": RULESET.version}])
+def test_a_lead_as_it_was_or_would_be_has_no_chance_of_now(stage: Stage, query: dict[str, str]) -> None:
+    store_calibration(RULESET.version, NOW)
+
+    lead = content(ask(stage.function("api"), "GET /leads/{id}", "ada", query=query))
+
+    assert "as_of" in lead
+    assert {"p_convert", "calibration"} & set(lead) == set()
+
+
+def test_a_ruleset_that_is_published_ends_the_chances_at_once(stage: Stage) -> None:
+    store_calibration(RULESET.version, NOW)
+    module = stage.function("api")
+    assert content(ask(module, "GET /leads/{id}", "ada"))["p_convert"] is not None
+    doubled = parse_ruleset({**json.loads(RULESET.document), "total": {"max": 200}})
+    boto3.client("ssm").put_parameter(Name="/ruleset", Value=doubled.document, Type="String", Overwrite=True)
+
+    lead = content(ask(module, "GET /leads/{id}", "ada"))
+
+    assert (lead["p_convert"], lead["calibration"]["status"]) == (None, "other ruleset")
+
+
+def test_who_has_converted_has_no_chance_beside_others_who_have(stage: Stage) -> None:
+    store_calibration(RULESET.version, NOW)
+    at = format_instant(from_datetime(NOW - timedelta(minutes=1)))
+    won = {"messageId": "won", "timestamp": at, "receivedAt": at, "userId": "bob", "type": "track"}
+    store = DynamoStore(boto3.client("dynamodb"), TABLE, shards=2, retention_days=400)
+    goal = {"user:bob": [{**won, "event": "Subscription Started"}]}
+    apply_events(Tools(store, RULESET, lambda: NOW, lambda _attempt: None), goal)
+
+    page = content(ask(stage.function("api"), "GET /leads"))
+
+    assert {row["id"]: row["p_convert"] is None for row in page["leads"]} == {"ada": False, "bob": True}

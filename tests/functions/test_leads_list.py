@@ -22,6 +22,7 @@ from leadscore.core.instants import format_instant, from_datetime
 from leadscore.usecases.ranking import TooManyLeadsError
 from leadscore.usecases.scoring import Tools, apply_events
 from tests.contract.leads_table import TABLE, create_leads_table
+from tests.functions.calibrated import FITTED, store_calibration
 from tests.functions.deployed import Context, import_function
 from tests.functions.envelopes import proxy_event
 
@@ -170,6 +171,10 @@ def test_csv_has_a_row_a_lead_and_no_formulas(stage: Stage) -> None:
         "engagement": "20.0",
         "tier": "warm",
         "reasons": "free-trial +20.0; executive +10.0",
+        "p_convert": "",
+        "p_convert_low": "",
+        "p_convert_high": "",
+        "p_convert_calibration": "no conversions have been calibrated on yet",
     }
     assert cleo["name"] == "Cleo, née X"
     assert bob["name"] == '\'=HYPERLINK("x")'
@@ -231,3 +236,16 @@ def test_what_cannot_be_asked_is_refused_by_name(stage: Stage, subtests: pytest.
             assert answer.json["message"].startswith(f"{name}: ")
     unknown = ask(module, colour="crimson").json
     assert (unknown["code"], "colour" in unknown["message"]) == ("invalid_query", False)
+
+
+def test_chances_to_convert_are_columns_with_what_they_are_from(stage: Stage) -> None:
+    store_calibration(RULESET.version, NOW - timedelta(days=2))
+
+    first, *_ = stage.get(format="csv").rows
+
+    estimate = FITTED.estimate(float(first["score"]))
+    chances = [float(first[f"p_convert{end}"]) for end in ("", "_low", "_high")]
+    assert chances == pytest.approx(list(estimate), abs=5e-4)
+    assert first["p_convert_calibration"] == (
+        "within 30 days; calibrated 2026-02-27 on 1,200 leads, of whom 140 converted"
+    )

@@ -12,12 +12,14 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from moto import mock_aws
 
 from leadscore import parse_ruleset
 from leadscore.adapters.settings import MissingSettingError
 from leadscore.security_headers import SECURITY_HEADERS
 from tests.contract.leads_table import TABLE, create_leads_table
+from tests.functions.calibrated import FITTED, store_calibration
 from tests.functions.deployed import Context, import_function
 from tests.functions.envelopes import proxy_event
 from tests.unit.test_signals import check
@@ -113,9 +115,7 @@ def test_a_hot_lead_goes_all_the_way(account: Account) -> None:
     assert [json.loads(change["body"]) for change in changes] == [{"lead": "user:grace"}]
     notify = account.function("notify")
     assert notify.handler({"Records": changes}, Context()) == {"batchItemFailures": []}
-    assert account.take(account.inbox) == []
-    release = account.take(account.changes)
-    assert notify.handler({"Records": release}, Context()) == {"batchItemFailures": []}
+    assert account.take(account.changes) == []
     [alert] = account.take(account.inbox)
     [lead] = json.loads(json.loads(alert["body"])["Message"])["leads"]
     assert (lead["score"], lead["person"]["id"]) == (53.0, "grace")
@@ -123,8 +123,55 @@ def test_a_hot_lead_goes_all_the_way(account: Account) -> None:
     envelope = json.loads(heard["body"])
     assert (envelope["detail-type"], envelope["detail"]["tier"]) == ("LeadTierChanged", "hot")
     check("LeadTierChanged", json.dumps(envelope["detail"]))
-    assert notify.handler({"Records": [*changes, *release]}, Context()) == {"batchItemFailures": []}
+    assert notify.handler({"Records": changes}, Context()) == {"batchItemFailures": []}
     assert account.take(account.inbox) == account.take(account.bus_queue) == account.take(account.changes) == []
+
+
+def test_few_requests_lie_between_an_event_and_its_alert(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    score, notify = (account.function(name, RULESET_TTL_SECONDS="60") for name in ("score", "notify"))
+    score.handler({"Records": [record(1, "identify", traits=EXECUTIVE)]}, Context())
+    score.handler({"Records": [record(2, "page", properties={"path": "/pricing"})]}, Context())
+    notify.handler({"Records": account.take(account.changes)}, Context())
+    # Read once in a while, as the ruleset.
+    notify.calibration.value()
+    asked: list[str] = []
+    ask = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def ask_and_tell(client: BaseClient, operation: str, content: dict[str, Any]) -> Any:
+        asked.append(operation)
+        return ask(client, operation, content)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", ask_and_tell)
+    score.handler({"Records": [record(3, "track", event="Trial Started")]}, Context())
+    assert asked == ["GetItem", "PutItem", "UpdateItem", "SendMessageBatch"]
+    changes = account.take(account.changes)
+    asked.clear()
+    notify.handler({"Records": changes}, Context())
+    assert asked[: asked.index("Publish") + 1] == ["BatchGetItem", "PutItem", "PutItem", "Publish"]
+
+
+def test_who_has_little_time_left_leaves_the_alert_to_a_message_of_its_own(account: Account) -> None:
+    account.function("score").handler({"Records": hot_records()}, Context())
+    notify, hurried = account.function("notify"), Context(millis_left=2_000)
+    assert notify.handler({"Records": account.take(account.changes)}, hurried) == {"batchItemFailures": []}
+    assert account.take(account.inbox) == []
+    release = account.take(account.changes)
+    assert notify.handler({"Records": release}, hurried) == {"batchItemFailures": []}
+    assert len(account.take(account.inbox)) == 1
+    assert notify.handler({"Records": release}, Context()) == {"batchItemFailures": []}
+    assert account.take(account.inbox) == account.take(account.changes) == []
+
+
+def test_an_alert_has_the_chance_to_convert_by_the_calibration_that_is_stored(account: Account) -> None:
+    store_calibration(RULESET.version, datetime.now(UTC))  # noqa: TID251
+    account.function("score").handler({"Records": hot_records()}, Context())
+    account.function("notify").handler({"Records": account.take(account.changes)}, Context())
+
+    [alert] = account.take(account.inbox)
+
+    told = json.loads(json.loads(alert["body"])["Message"])
+    assert told["leads"][0]["p_convert"] == FITTED.estimate(53.0).to_dict()
+    assert (told["calibration"]["status"], told["calibration"]["leads"]) == ("current", 1200)
 
 
 def test_a_lead_that_cooled_is_told_on_the_bus_and_alerts_nobody(account: Account) -> None:
@@ -132,8 +179,7 @@ def test_a_lead_that_cooled_is_told_on_the_bus_and_alerts_nobody(account: Accoun
     next(one for one in aged["criteria"] if one["id"] == "free-trial")["within"] = "6m"
     boto3.client("ssm").put_parameter(Name="/ruleset", Value=json.dumps(aged), Type="String", Overwrite=True)
     account.function("score").handler({"Records": hot_records()}, Context())
-    for _ in ("filed", "released"):
-        account.function("notify").handler({"Records": account.take(account.changes)}, Context())
+    account.function("notify").handler({"Records": account.take(account.changes)}, Context())
     assert len(account.take(account.inbox)) == len(account.take(account.bus_queue)) == 1
     cool = account.function("cool")
     cool.utc_now = lambda: datetime.now(UTC) + timedelta(minutes=2)  # type: ignore[attr-defined]  # noqa: TID251
@@ -150,17 +196,25 @@ def test_a_lead_that_cooled_is_told_on_the_bus_and_alerts_nobody(account: Accoun
 
 def test_an_alert_that_is_refused_stays_pending(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     account.function("score").handler({"Records": hot_records()}, Context())
-    account.function("notify").handler({"Records": account.take(account.changes)}, Context())
-    release = account.take(account.changes)
+    changes = account.take(account.changes)
     gone = account.topic + "-gone"
-    failed = account.function("notify", ALERTS_TOPIC_ARN=gone).handler({"Records": release}, Context())
-    assert failed == {"batchItemFailures": [{"itemIdentifier": release[0]["messageId"]}]}
+    failed = account.function("notify", ALERTS_TOPIC_ARN=gone).handler({"Records": changes}, Context())
+    assert failed == {"batchItemFailures": [{"itemIdentifier": changes[0]["messageId"]}]}
     assert "a change was not announced" in capsys.readouterr().out
-    # The queue brings it again; and had it been lost, the schedule finds the desk.
-    account.function("cool").handler({}, Context())
-    again = account.take(account.changes)
-    assert [each["body"] for each in again] == [release[0]["body"]]
-    assert account.function("notify").handler({"Records": [*release, *again]}, Context()) == {"batchItemFailures": []}
+    assert len(account.take(account.bus_queue)) == 1
+    # Until the lease is over nobody else publishes it: not who gets the change again, and not the schedule.
+    notify, cool = account.function("notify"), account.function("cool")
+    assert notify.handler({"Records": changes}, Context()) == {"batchItemFailures": []}
+    cool.handler({}, Context())
+    assert account.take(account.changes) == account.take(account.inbox) == []
+    cool.utc_now = lambda: datetime.now(UTC) + timedelta(seconds=36)  # type: ignore[attr-defined]  # noqa: TID251
+    cool.handler({}, Context())
+    release = account.take(account.changes)
+    assert ["desk" in json.loads(each["body"]) for each in release] == [True]
+    assert notify.handler({"Records": release}, Context()) == {"batchItemFailures": []}
+    assert account.take(account.inbox) == []
+    notify.make_tools.keywords["clock"] = cool.utc_now
+    assert notify.handler({"Records": [*release, *release]}, Context()) == {"batchItemFailures": []}
     assert len(account.take(account.inbox)) == 1
 
 

@@ -16,7 +16,7 @@ from leadscore.api_document import document_text, methods_of
 from tests.infra.synthesized import ROOT, Assembly, assemblies
 
 LAYER = ROOT / "layers" / "scoring" / "python" / "leadscore"
-READERS = [ROOT / "functions" / name / "handler.py" for name in ("api", "erase", "feedback")]
+READERS = [ROOT / "functions" / name / "handler.py" for name in ("api", "erase", "feedback", "publish", "diff")]
 SENDERS = [
     ROOT / "functions" / "ingest" / "handler.py",
     LAYER / "usecases" / "ingesting.py",
@@ -215,7 +215,7 @@ def everywhere(document: dict[str, Any]) -> Told:
 
 
 def test_every_error_that_the_code_can_answer_is_documented(document: dict[str, Any], guarded: Assembly) -> None:
-    reading = described_errors(document, "Read", "Erase", "Feedback", "Service")
+    reading = described_errors(document, "Read", "Erase", "Feedback", "Publish", "Service")
     sending = described_errors(document, "Send") | everywhere(document)
     events = {(400, code) for code in codes_of_events()}
 
@@ -228,7 +228,10 @@ def test_every_documented_error_is_one_that_can_be_answered(document: dict[str, 
     gateway = refused_by_the_gateway(guarded)
     events = {(400, code) for code in codes_of_events()}
 
-    assert described_errors(document, "Read", "Erase", "Feedback", "Service") - refused_by_readers() - gateway == set()
+    assert (
+        described_errors(document, "Read", "Erase", "Feedback", "Publish", "Service") - refused_by_readers() - gateway
+        == set()
+    )
     assert described_errors(document, "Send") - refused_by_senders() - events - gateway == set()
     assert everywhere(document) <= refused_by_senders()
 
@@ -263,6 +266,9 @@ def routes_of(source: str) -> list[str]:
         ("/leads/ada/", ("GET", "DELETE")),
         ("/leads/ada/export", ("GET",)),
         ("/alerts/a1/verdict", ("GET", "POST", "PUT")),
+        ("/ruleset", ("GET", "PUT")),
+        ("/people/ruleset", ("GET",)),
+        ("/people/ruleset/history", ()),
         ("/people/alerts/a1/verdict", ()),
         ("/people/leads/ada", ("GET",)),
         ("/people/health", ()),

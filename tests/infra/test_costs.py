@@ -8,7 +8,9 @@ from leadscore_cli.costs import ASSUMED, Function, Workload, count_alarms
 from tests.infra.synthesized import Assembly, assemblies, assembly_of
 
 
-@pytest.mark.parametrize("name", ["ingest", "score", "notify", "api", "feedback", "cool", "digest", "nurture"])
+@pytest.mark.parametrize(
+    "name", ["ingest", "score", "notify", "api", "feedback", "cool", "digest", "nurture", "insights", "publish", "diff"]
+)
 def test_functions_are_costed_at_their_memory(name: str) -> None:
     functions = assembly_of("prod").properties("AWS::Lambda::Function")
     [built] = [each for key, each in functions.items() if key.startswith(f"{name.capitalize()}Function")]

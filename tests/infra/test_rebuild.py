@@ -14,8 +14,7 @@ EVENTS_PER_ROUND = 7
 
 
 def machine_of(assembly: Assembly) -> dict[str, Any]:
-    [machine] = assembly.properties("AWS::StepFunctions::StateMachine").values()
-    return machine
+    return assembly.properties("AWS::StepFunctions::StateMachine")["RebuildMachineStateMachine"]
 
 
 def definition_of(assembly: Assembly) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def definition_of(assembly: Assembly) -> dict[str, Any]:
 
 def test_each_segment_is_rebuilt_until_it_is_done(assembly: Assembly, stage: Stage) -> None:
     definition = definition_of(assembly)
-    segments = definition["States"][definition["StartAt"]]
+    segments = definition["States"]["Segments"]
     steps = segments["ItemProcessor"]["States"]
     assert (segments["Type"], segments["ItemsPath"], segments["MaxConcurrency"]) == (
         "Map",
@@ -40,6 +39,15 @@ def test_each_segment_is_rebuilt_until_it_is_done(assembly: Assembly, stage: Sta
     assert rebuild["Next"] == "IsDone"
     assert choice["Choices"] == [{"Variable": "$.done", "BooleanEquals": True, "Next": "Done"}]
     assert (choice["Default"], steps["Done"]["Type"]) == ("Rebuild", "Succeed")
+
+
+def test_a_new_ruleset_is_waited_for_until_every_function_has_read_it(assembly: Assembly) -> None:
+    definition = definition_of(assembly)
+    steps = definition["States"]
+    choice = steps[definition["StartAt"]]
+    assert choice["Choices"] == [{"Variable": "$.wait_seconds", "IsPresent": True, "Next": "Delay"}]
+    assert (choice["Default"], steps["Delay"]["Next"]) == ("Segments", "Segments")
+    assert (steps["Delay"]["Type"], steps["Delay"]["SecondsPath"]) == ("Wait", "$.wait_seconds")
 
 
 def test_a_call_that_fails_is_made_again_for_more_than_a_minute(assembly: Assembly) -> None:

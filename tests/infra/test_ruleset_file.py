@@ -54,7 +54,9 @@ def test_ruleset_that_no_parameter_can_hold_is_refused(tmp_path: Path) -> None:
         json.dumps({"tiers": [{"name": "hot", "from": 50}, {"name": "cold"}], "criteria": criteria}), encoding="utf-8"
     )
 
-    with pytest.raises(RulesetFileError, match="8,192 can be stored"):
+    with pytest.raises(
+        RulesetFileError, match=r"a deployment writes one parameter of 8,192: .*leadscore criteria push"
+    ):
         load_ruleset(path)
 
 

@@ -26,8 +26,13 @@ SETTINGS: dict[str, type[settings.Settings]] = {
     "Digest": settings.DigestSettings,
     "Nurture": settings.NurtureSettings,
     "Rebuild": settings.RebuildSettings,
+    "Publish": settings.PublishSettings,
+    "Diff": settings.DiffSettings,
+    "Insights": settings.InsightsSettings,
 }
 PARAMETER = "arn:AWS::Partition:ssm:AWS::Region:AWS::AccountId:parameter"
+# What is below the ruleset's own parameter; the stage's name is left out.
+RULESET_PARTS = f"{PARAMETER}/leadscore/STAGE/ruleset/*"
 # Actions each role has on each resource; its own log group comes on top.
 RIGHTS = {
     "Ingest": {
@@ -51,6 +56,7 @@ RIGHTS = {
         },
         "Table.Arn/index/people": {"dynamodb:Query"},
         f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        RULESET_PARTS: {"ssm:GetParameter"},
         f"{PARAMETER}Mappings": {"ssm:GetParameter"},
         f"{PARAMETER}Quarantine": {"ssm:GetParameter"},
         "ChangesQueue.Arn": {"sqs:SendMessage"},
@@ -71,6 +77,7 @@ RIGHTS = {
         },
         "Table.Arn/index/people": {"dynamodb:Query"},
         f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        RULESET_PARTS: {"ssm:GetParameter"},
         "Alerts": {"sns:Publish"},
         "Bus.Arn": {"events:PutEvents"},
     },
@@ -79,6 +86,7 @@ RIGHTS = {
         "Table.Arn/index/ranking": {"dynamodb:Query"},
         "Table.Arn/index/people": {"dynamodb:Query"},
         f"{PARAMETER}Ruleset": {"ssm:GetParameter", "ssm:GetParameterHistory"},
+        RULESET_PARTS: {"ssm:GetParameter"},
         "EventsQueue.Arn": {"sqs:SendMessage"},
     },
     "Erase": {
@@ -112,6 +120,7 @@ RIGHTS = {
         },
         "Table.Arn/index/ranking": {"dynamodb:Query"},
         f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        RULESET_PARTS: {"ssm:GetParameter"},
         "EventsQueue.Arn": {"sqs:SendMessage"},
         "Bus.Arn": {"events:PutEvents"},
     },
@@ -119,6 +128,7 @@ RIGHTS = {
         "Table.Arn": {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem"},
         "Table.Arn/index/journal": {"dynamodb:Query"},
         f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        RULESET_PARTS: {"ssm:GetParameter"},
         "Digests": {"sns:Publish"},
     },
     "Rebuild": {
@@ -132,8 +142,34 @@ RIGHTS = {
             "dynamodb:DeleteItem",
         },
         f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        RULESET_PARTS: {"ssm:GetParameter"},
         "EventsQueue.Arn": {"sqs:SendMessage"},
         "ChangesQueue.Arn": {"sqs:SendMessage"},
+    },
+    "Insights": {
+        "Table.Arn": {
+            "dynamodb:Scan",
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:Query",
+            "dynamodb:PutItem",
+            "dynamodb:DeleteItem",
+        },
+        f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        RULESET_PARTS: {"ssm:GetParameter"},
+        "Bus.Arn": {"events:PutEvents"},
+    },
+    "Diff": {
+        "Table.Arn": {"dynamodb:Scan", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"},
+        "Table.Arn/index/journal": {"dynamodb:Query"},
+        f"{PARAMETER}Ruleset": {"ssm:GetParameter"},
+        RULESET_PARTS: {"ssm:GetParameter"},
+    },
+    "Publish": {
+        "Table.Arn": {"dynamodb:Query", "dynamodb:PutItem"},
+        f"{PARAMETER}Ruleset": {"ssm:GetParameter", "ssm:PutParameter", "ssm:GetParameterHistory"},
+        RULESET_PARTS: {"ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter"},
+        "RebuildMachineStateMachine": {"states:StartExecution"},
     },
 }
 SENDING_ROUTES = {
@@ -144,9 +180,12 @@ SENDING_ROUTES = {
 SETTINGS_ROUTES = {"/projects/{key}/settings", "/sourceConfig"}
 READING_ROUTES = {
     *("/leads", "/leads/{id}", "/leads/{id}/export", "/accounts", "/accounts/{id}", "/tiers", "/ruleset"),
+    "/insights",
 }
 OPEN_ROUTES = {"/health", "/openapi.json"}
 FEEDBACK_ROUTE = "/alerts/{id}/verdict"
+PUBLISHING_ROUTES = {("PUT", "/ruleset"), ("GET", "/ruleset/history"), ("POST", "/ruleset/rollback")}
+DIFF_ROUTE = ("POST", "/ruleset/diff")
 PEOPLES_ROUTES = {f"/people{path}" for path in READING_ROUTES}
 # What catches what no other route takes.
 CATCH_ALL = {"", "/{proxy+}"}
@@ -226,6 +265,13 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "DigestFunction.RANK_SHARDS": str(stage.rank_shards),
         "DigestFunction.SETTLING_SECONDS": str(stage.digest_settling_seconds),
         "DigestFunction.STAGE": stage.name,
+        "DiffFunction.TABLE_NAME": "Table",
+        "DiffFunction.RULESET_PARAMETER": "Ruleset",
+        "DiffFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
+        "PublishFunction.TABLE_NAME": "Table",
+        "PublishFunction.RULESET_PARAMETER": "Ruleset",
+        "PublishFunction.RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+        "PublishFunction.REBUILD_MACHINE_ARN": "RebuildMachineStateMachine",
         "RebuildFunction.TABLE_NAME": "Table",
         "RebuildFunction.EVENTS_QUEUE_URL": "EventsQueue",
         "RebuildFunction.CHANGES_QUEUE_URL": "ChangesQueue",
@@ -233,6 +279,10 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "RebuildFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "RebuildFunction.RANK_SHARDS": str(stage.rank_shards),
         "RebuildFunction.WORK_SECONDS": str(stage.rebuild_work_seconds),
+        "InsightsFunction.TABLE_NAME": "Table",
+        "InsightsFunction.BUS_NAME": "Bus",
+        "InsightsFunction.RULESET_PARAMETER": "Ruleset",
+        "InsightsFunction.WORK_SECONDS": str(stage.insights_work_seconds),
     }
 
 
@@ -275,14 +325,15 @@ def test_every_function_logs_json_to_its_own_group_which_forgets(assembly: Assem
 
 
 @pytest.mark.parametrize("name", RIGHTS)
-def test_role_may_do_what_the_flow_needs_and_nothing_else(assembly: Assembly, name: str) -> None:
+def test_role_may_do_what_the_flow_needs_and_nothing_else(assembly: Assembly, stage: Stage, name: str) -> None:
     role = assembly.properties("AWS::IAM::Role")[f"{name}Role"]
     policy = assembly.properties("AWS::IAM::Policy")[f"{name}RoleDefaultPolicy"]
     rights: dict[str, set[str]] = {}
     for statement in policy["PolicyDocument"]["Statement"]:
         assert statement["Effect"] == "Allow"
         for resource in as_list(statement["Resource"]):
-            rights.setdefault(assembly.show(resource), set()).update(as_list(statement["Action"]))
+            named = assembly.show(resource).replace(f"/leadscore/{stage.name}/", "/leadscore/STAGE/")
+            rights.setdefault(named, set()).update(as_list(statement["Action"]))
 
     assert "ManagedPolicyArns" not in role
     assert "Policies" not in role
@@ -315,7 +366,7 @@ def test_functions_share_no_role(assembly: Assembly) -> None:
     }
 
 
-def test_no_identity_policy_has_a_wildcard(assembly: Assembly) -> None:
+def test_no_identity_policy_has_a_wildcard(assembly: Assembly, stage: Stage) -> None:
     statements = [
         statement
         for policy in assembly.properties("AWS::IAM::Policy").values()
@@ -326,7 +377,18 @@ def test_no_identity_policy_has_a_wildcard(assembly: Assembly) -> None:
     ]
 
     assert len(words) > 20
-    assert [word for word in words if "*" in word] == []
+    # But for the parts of a large ruleset, which are named after what is in them.
+    assert {word for word in words if "*" in word} == {f"{PARAMETER}/leadscore/{stage.name}/ruleset/*"}
+
+
+def test_who_publishes_rulesets_reads_and_writes_no_lead(assembly: Assembly) -> None:
+    policy = assembly.properties("AWS::IAM::Policy")["PublishRoleDefaultPolicy"]
+    statements = policy["PolicyDocument"]["Statement"]
+    of_the_table = [each for each in statements if any("dynamodb:" in action for action in as_list(each["Action"]))]
+
+    assert [each["Condition"] for each in of_the_table] == [
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["RULESETS"]}}
+    ]
 
 
 def test_one_managed_policy_for_the_accounts_api_logs(assembly: Assembly) -> None:
@@ -412,6 +474,8 @@ def test_routes_are_the_sdks_paths_and_those_of_readers(assembly: Assembly, stag
         }
         | {("DELETE", "/leads/{id}")}
         | {(verb, FEEDBACK_ROUTE) for verb in ("GET", "POST", "PUT")}
+        | PUBLISHING_ROUTES
+        | {DIFF_ROUTE}
         | {("ANY", path) for path in CATCH_ALL}
     )
 
@@ -422,6 +486,10 @@ def test_sending_needs_a_write_key_and_reading_and_erasing_a_signature(assembly:
             return "NONE", "IngestFunction.Arn"
         if path in OPEN_ROUTES:
             return "NONE", "ApiFunction.Arn"
+        if (verb, path) == DIFF_ROUTE:
+            return "AWS_IAM", "DiffFunction.Arn"
+        if (verb, path) in PUBLISHING_ROUTES:
+            return "AWS_IAM", "PublishFunction.Arn"
         if path == FEEDBACK_ROUTE:
             return "AWS_IAM" if verb == "PUT" else "NONE", "FeedbackFunction.Arn"
         if verb == "DELETE":
@@ -451,7 +519,8 @@ def test_one_permission_a_function_lets_its_own_trigger_and_no_other_call_it(ass
     }
 
     assert set(permissions) == {
-        f"{name}Function.Arn" for name in ("Api", "Cool", "Digest", "Erase", "Feedback", "Ingest", "Nurture")
+        f"{name}Function.Arn"
+        for name in ("Api", "Cool", "Diff", "Digest", "Erase", "Feedback", "Ingest", "Nurture", "Publish")
     }
     for scheduled in ("Cool", "Digest", "Nurture"):
         assert permissions.pop(f"{scheduled}Function.Arn")[0] == "events.amazonaws.com"
@@ -517,6 +586,11 @@ def test_digest_runs_at_the_quarters_of_the_hour_and_its_next_run_is_its_retry(a
 
     assert (schedule["ScheduleExpression"], schedule["State"]) == ("cron(0/15 * * * ? *)", "ENABLED")
     assert target["RetryPolicy"] == {"MaximumRetryAttempts": 0}
+    retries = {
+        assembly.show(each["FunctionName"]): each["MaximumRetryAttempts"]
+        for each in assembly.properties("AWS::Lambda::EventInvokeConfig").values()
+    }
+    assert retries["DigestFunction"] == 0
 
 
 def test_digest_writes_nothing_but_its_own_notes(assembly: Assembly) -> None:
@@ -525,6 +599,14 @@ def test_digest_writes_nothing_but_its_own_notes(assembly: Assembly) -> None:
 
     assert as_list(writing["Action"]) == ["dynamodb:PutItem"]
     assert writing["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["DIGEST"]}}
+
+
+def test_insights_write_what_was_learned_and_nothing_of_a_lead(assembly: Assembly) -> None:
+    statements = assembly.properties("AWS::IAM::Policy")["InsightsRoleDefaultPolicy"]["PolicyDocument"]["Statement"]
+    [writing] = [each for each in statements if "dynamodb:PutItem" in as_list(each["Action"])]
+
+    assert set(as_list(writing["Action"])) == {"dynamodb:PutItem", "dynamodb:DeleteItem"}
+    assert writing["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["LEARNING"]}}
 
 
 def test_digests_are_mailed_where_the_context_has_a_sender_and_to_its_own_domain_alone() -> None:

@@ -25,6 +25,9 @@ FUNCTIONS = (
     "digest",
     "nurture",
     "rebuild",
+    "publish",
+    "diff",
+    "insights",
     "importer",
     "slack",
 )
@@ -45,6 +48,7 @@ ENVIRONMENT = {
     ),
     "ALERTS_TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:alerts",
     "DIGESTS_TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:digests",
+    "REBUILD_MACHINE_ARN": "arn:aws:states:eu-central-1:123456789012:stateMachine:rebuild",
     "FEEDBACK_URL": "https://api.example/v1",
     "SLACK_QUEUES": "{}",
     "SLACK_PARAMETERS": "/name/",

@@ -72,7 +72,8 @@ def test_as_of_now_is_what_is_read_now(case: Case) -> None:
         return
     assert json.dumps(recalled.score.to_dict()) == json.dumps(present.score.to_dict())
     assert recalled.timeline == present.timeline
-    assert {**recalled.to_dict(), "as_of": None} == {**present.to_dict(), "as_of": None}
+    of_now = {"as_of": None, "p_convert": None, "calibration": None}
+    assert {**recalled.to_dict(), **of_now} == {**present.to_dict(), **of_now}
 
 
 def test_joined_people_and_shared_accounts_are_recalled_as_well() -> None:

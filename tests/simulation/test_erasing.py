@@ -155,8 +155,8 @@ def win_the_erased_too(joins: gathering._Joins, claims: gathering._Claims) -> di
     return linked | {name: replace(one, owner=claims.smallest[name], erased=False) for name, one in lost.items()}
 
 
-def group_all(_reader: Reader, brought: Iterable[str]) -> list[list[str]]:
-    return [[identity] for identity in brought]
+def group_all(reader: Reader, brought: Iterable[str]) -> list[dict[str, StoredIdentity]]:
+    return [{identity: found} for identity, found in reader.load_identities(list(brought)).items()]
 
 
 BURY, LINK = MemoryStore.bury, gathering._Joins.link

@@ -20,7 +20,7 @@ from tests.simulation.world import ThrottledError
 
 SEEDS = 300
 # How many seeds may go by before a planted bug is found.
-PATIENCE = 1200
+PATIENCE = 3000
 
 
 def test_every_seed_ends_in_the_pure_function_of_its_events() -> None:

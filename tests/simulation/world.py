@@ -295,13 +295,14 @@ class World:
 
         self._consume(self.events, taken, work)
 
-    def _tell_people(self, _: str, change: Change) -> None:
-        if change.alert == "wanted":
-            self.people.announce(change)
+    def _tell_people(self, _: str, changes: Sequence[Change]) -> Callable[[], None]:
+        return self._tell_of_account(changes)
 
-    def _tell_of_account(self, change: AccountChange) -> None:
-        if change.alert == "wanted":
-            self.people.announce(change)
+    def _tell_of_account(self, changes: Sequence[Change | AccountChange]) -> Callable[[], None]:
+        for change in changes:
+            if change.alert == "wanted":
+                self.people.announce(change)
+        return lambda: None
 
     def _notify(self) -> None:
         taken = self.changes.receive(1)
@@ -312,7 +313,8 @@ class World:
                 if "account" in message:
                     announce_pending_of_account(self.store, self._tell_of_account, self.machines, message["account"])
                 else:
-                    announce_pending(self.store, self._tell_people, self.machines, message["lead"])
+                    lead = message["lead"]
+                    announce_pending(self.store, self._tell_people, self.machines, lead, self.store.pending(lead))
             return set()
 
         self._consume(self.changes, taken, work)

@@ -7,6 +7,7 @@ from typing import Any
 
 from leadscore.core.alerts import AccountMove, Alert, AlertAccount, AlertedLead, AlertKind, AlertReason
 from leadscore.core.changes import Person
+from leadscore.core.p_convert import CalibrationNote, CalibrationSample, CalibrationStatus, PConvert
 
 LEAD = AlertedLead(
     person={
@@ -78,3 +79,11 @@ def about_account(people: int = 2, kind: AlertKind = "account") -> Alert:
         return alert
     warm = [replace(one, tier="warm", previous_tier="warm", score=40.0, previous_score=40.0) for one in alert.leads]
     return replace(alert, leads=tuple(warm))
+
+
+def with_chances(alert: Alert, status: CalibrationStatus = "current") -> Alert:
+    """Return the alert with a calibration, and with chances to convert where it is current."""
+    sample = CalibrationSample("2026-01-02T03:04:05.000Z", 1200, 140, 30.0, "abc123")
+    chance = PConvert(0.123, 0.0911, 0.164) if status == "current" else None
+    leads = tuple(replace(lead, p_convert=chance) for lead in alert.leads)
+    return replace(alert, leads=leads, calibration=CalibrationNote(status, None if status == "none" else sample))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from leadscore.core.changes import AccountChange
 from leadscore.core.identity import pseudonym
 from leadscore.core.instants import from_datetime
 from leadscore.core.ruleset import Ruleset
-from leadscore.usecases.alerting import take_account_change
+from leadscore.usecases.alerting import take_account_changes
 from leadscore.usecases.announcing import announce_pending_of_account
 from leadscore.usecases.rating import rate_account
 from leadscore.usecases.scoring import Tools
@@ -57,8 +58,8 @@ class Firm(Office):
         rate_account(rating, "acme", imported=imported)
         return announce_pending_of_account(self.store, self.take, Bus(), "acme")
 
-    def take(self, change: AccountChange) -> None:
-        take_account_change(self.tools, change)
+    def take(self, changes: Sequence[AccountChange]) -> Callable[[], object]:
+        return take_account_changes(self.tools, changes)
 
     def of_account(self) -> list[tuple[str, str]]:
         """What became of the account's changes, the oldest first."""
@@ -195,9 +196,9 @@ def test_taking_a_change_again_files_nothing() -> None:
     firm.start_trial("ada")
     firm.start_trial("bob")
     (change,) = firm.rate()
-    firm.take(change)
+    firm.take([change])()
     assert firm.publish() is not None
-    firm.take(change)
+    firm.take([change])()
     assert firm.publish() is None
     assert firm.of_account() == [("sent", "entered hot")]
 

@@ -373,6 +373,14 @@ def test_of_a_lead_that_is_forgotten_nothing_is_left() -> None:
     assert ADA not in forget_lead(told, ADA).to_json()
 
 
+def test_with_the_last_of_its_leads_the_lease_and_the_token_of_what_was_sealed_are_gone() -> None:
+    desk, _, _ = seal(POLICY, TIERS, filed(ask("a"), ask("b", BOB)), ALL_HOT, HOUR, lease=9)
+    one = forget_lead(replace(desk, token="t"), ADA)
+    assert (one.leased_until, one.token) == (HOUR + 9, "t")
+    none = forget_lead(one, BOB)
+    assert (none.leased_until, none.token) == (None, None)
+
+
 # --- As it is stored.
 
 

@@ -21,7 +21,8 @@ from leadscore.core.alerts import (
     suggest_next_step,
     top_reasons,
 )
-from tests.unit.alerts import ALERT, LEAD, about, about_account, about_many, person_of
+from leadscore.core.p_convert import CalibrationSample, PConvert
+from tests.unit.alerts import ALERT, LEAD, about, about_account, about_many, person_of, with_chances
 
 SCHEMA: dict[str, Any] = json.loads(Path(leadscore.__file__).with_name("alert.schema.json").read_text())
 BARE = replace(
@@ -36,6 +37,9 @@ VARIANTS = {
     "follow-up": about_many(3, more=7, kind="follow_up"),
     "account": about_account(),
     "lead with its account": about_account(kind="alert"),
+    "with chances": with_chances(about_many(2)),
+    "with a stale calibration": with_chances(ALERT, "stale"),
+    "of another ruleset's calibration": with_chances(ALERT, "other ruleset"),
 }
 
 
@@ -57,6 +61,8 @@ def test_the_schema_is_one_and_describes_every_field_and_no_other() -> None:
         "lead": (SCHEMA["$defs"]["lead"], {field.name for field in fields(AlertedLead)}),
         "reason": (SCHEMA["$defs"]["reason"], {field.name for field in fields(AlertReason)}),
         "person": (SCHEMA["$defs"]["person"], set(LEAD.person)),
+        "p_convert": (SCHEMA["$defs"]["p_convert"], set(PConvert._fields)),
+        "calibration": (SCHEMA["$defs"]["calibration"], {"status", *CalibrationSample._fields}),
     }
     for name, (section, known) in described.items():
         assert set(section["properties"]) == known, name
@@ -65,7 +71,7 @@ def test_the_schema_is_one_and_describes_every_field_and_no_other() -> None:
 
 def wrong(path: str, value: object) -> dict[str, Any]:
     """Return the alert's document with another value at a path, or none there; of an account's where it is of that."""
-    alert = about_account() if path in OF_ACCOUNTS else replace(ALERT, more_leads=1)
+    alert = about_account() if path in OF_ACCOUNTS else with_chances(replace(ALERT, more_leads=1))
     document: dict[str, Any] = deepcopy(alert.to_dict())
     target: Any = document
     *way, last = path.replace("[0]", ".0").split(".")
@@ -113,6 +119,19 @@ MISTAKES: list[tuple[str, object]] = [
     ("leads[0].links", []),
     ("leads[0].links.lead", 1),
     ("leads[0].at", "0000"),
+    ("leads[0].p_convert", 0.12),
+    ("leads[0].p_convert.value", None),
+    ("leads[0].p_convert.low", "low"),
+    ("leads[0].p_convert.high", float("nan")),
+    ("calibration", "fresh"),
+    ("calibration.status", "fresh"),
+    ("calibration.status", None),
+    ("calibration.taken_at", "lately"),
+    ("calibration.taken_at", None),
+    ("calibration.leads", -1),
+    ("calibration.conversions", None),
+    ("calibration.window_days", "30"),
+    ("calibration.ruleset", None),
 ]
 
 
@@ -137,6 +156,14 @@ def test_what_is_no_object_is_no_alert(document: object) -> None:
 
 def test_fields_that_are_not_known_yet_are_passed_over() -> None:
     assert Alert.from_dict({**ALERT.to_dict(), "mood": "good"}) == ALERT
+
+
+def test_an_alert_of_a_writer_that_knew_of_no_chances_is_read() -> None:
+    document: dict[str, Any] = deepcopy(ALERT.to_dict())
+    del document["calibration"], document["leads"][0]["p_convert"]
+
+    assert Alert.from_dict(document) == ALERT
+    Draft202012Validator(SCHEMA).validate(document)
 
 
 def test_the_top_reasons_are_the_three_worth_most() -> None:

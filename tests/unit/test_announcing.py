@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -21,10 +21,6 @@ class Pending:
         self.changes = {change.id: change for change in changes}
         self.crashes = crashes
 
-    def pending(self, lead: str) -> tuple[Change, ...]:
-        assert lead == "user-1"
-        return tuple(self.changes.values())
-
     def clear_pending(self, lead: str, ids: Sequence[str]) -> None:
         assert lead == "user-1"
         if self.crashes:
@@ -40,10 +36,17 @@ class Way:
     def __init__(self, refusals: int = 0) -> None:
         self.heard: list[str] = []
         self.refusals = refusals
+        self.broken = False
 
-    def take(self, lead: str, change: Change) -> None:
+    def take(self, lead: str, changes: Sequence[Change]) -> Callable[[], None]:
         assert lead == "user-1"
-        self.announce(change)
+        for change in changes:
+            self.announce(change)
+        return self.publish
+
+    def publish(self) -> None:
+        if self.broken:
+            raise BrokenPipeError
 
     def announce(self, change: Change) -> None:
         if self.refusals:
@@ -52,25 +55,38 @@ class Way:
         self.heard.append(change.id)
 
 
+def announce(store: Pending, desk: Way, machines: Way) -> None:
+    announce_pending(store, desk.take, machines, "user-1", list(store.changes.values()))
+
+
 def test_the_desk_and_machines_hear_all() -> None:
     store, desk, machines = Pending(CHANGE, QUIET), Way(), Way()
-    assert announce_pending(store, desk.take, machines, "user-1") == [CHANGE, QUIET]
+    announce(store, desk, machines)
     assert (desk.heard, machines.heard, store.changes) == (["c1", "c2"], ["c1", "c2"], {})
 
 
 def test_what_a_way_refuses_stays_pending_and_is_sent_by_the_next_try() -> None:
     store, desk, machines = Pending(CHANGE, QUIET), Way(), Way(refusals=1)
     with pytest.raises(ConnectionError):
-        announce_pending(store, desk.take, machines, "user-1")
+        announce(store, desk, machines)
     assert set(store.changes) == {"c1", "c2"}
-    announce_pending(store, desk.take, machines, "user-1")
+    announce(store, desk, machines)
     assert (set(machines.heard), store.changes) == ({"c1", "c2"}, {})
 
 
 def test_a_crash_before_forgetting_repeats_the_same_id_once() -> None:
     store, desk, machines = Pending(CHANGE, crashes=1), Way(), Way()
     with pytest.raises(TimeoutError):
-        announce_pending(store, desk.take, machines, "user-1")
-    announce_pending(store, desk.take, machines, "user-1")
+        announce(store, desk, machines)
+    announce(store, desk, machines)
     assert desk.heard == machines.heard == ["c1", "c1"]
-    assert announce_pending(store, desk.take, machines, "user-1") == []
+    announce(store, desk, machines)
+    assert desk.heard == machines.heard == ["c1", "c1"]
+
+
+def test_where_people_cannot_be_told_at_once_machines_are_and_it_is_forgotten_as_the_desk_has_it() -> None:
+    store, desk, machines = Pending(CHANGE, QUIET), Way(), Way()
+    desk.broken = True
+    with pytest.raises(BrokenPipeError):
+        announce(store, desk, machines)
+    assert (desk.heard, machines.heard, store.changes) == (["c1", "c2"], ["c1", "c2"], {})

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from leadscore.core.alerts import Alert, AlertAccount
 from leadscore.core.chat_notice import chat_notice
-from tests.unit.alerts import ALERT, about, about_account, about_many, named
+from tests.unit.alerts import ALERT, about, about_account, about_many, named, with_chances
 
 # By the parameters that AWS documents: custom notifications, event schema.
 TEXT = {"type": "string", "minLength": 1}
@@ -113,3 +113,12 @@ def test_a_hot_account_is_one_notice_about_it() -> None:
     assert "tier: hot" in document["content"]["keywords"]
     assert document["metadata"]["summary"] == "Hot account: Acme Corporation, score 71.0 (was 48.5)"
     assert document["metadata"]["eventType"] == "account"
+
+
+def test_the_chance_to_convert_is_told_with_its_date_and_sample() -> None:
+    told = "within 30 days; calibrated 2026-01-02 on 1,200 leads, of whom 140 converted"
+
+    [line] = [line for line in notice(with_chances(ALERT))["content"]["description"].splitlines() if "Chance" in line]
+
+    assert line == f"Chance to convert: 12% (9.1 to 16%) {told}"
+    assert "Chance" not in notice(with_chances(ALERT, "none"))["content"]["description"]

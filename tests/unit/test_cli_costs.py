@@ -36,6 +36,7 @@ PLAIN = Workload(
     list_reads=0,
     lead_reads=0,
     rebuilds=0,
+    insights=0,
 )
 
 
@@ -216,6 +217,8 @@ def test_options_reach_the_model() -> None:
         "6",
         "--rebuilds",
         "2",
+        "--insights",
+        "3",
         "--leads",
         "8",
         "--retention-days",
@@ -240,6 +243,7 @@ def test_options_reach_the_model() -> None:
         "nurtured": 4,
         "list_reads": 6,
         "rebuilds": 2,
+        "insights": 3,
         "leads": 8,
         "retention_days": 9,
         "event_bytes": 10,
@@ -317,3 +321,15 @@ def test_digests_cost_a_publication_and_a_write_each_and_a_look_at_each_change()
     assert six["dynamodb_reads"] - none["dynamodb_reads"] == pytest.approx(10_000 * READ_UNITS["change in a digest"])
     assert six["lambda_duration"] - none["lambda_duration"] == pytest.approx(10_000 * 0.03 * 0.5)
     assert none["lambda_calls"] >= ASSUMED.runs_of_digest
+
+
+def test_a_run_of_insights_reads_the_whole_log_once_at_half_the_price() -> None:
+    load = replace(PLAIN, leads=1_000)
+    none, two = (count_units(replace(load, insights=runs)) for runs in (0, 2))
+    log = load.logged_events * (750 + 120) / 4096
+
+    reads = 2 * (log / 2 + 1_000 * READ_UNITS["sampled lead"] + READ_UNITS["run of insights"])
+    assert two["dynamodb_reads"] - none["dynamodb_reads"] == pytest.approx(reads)
+    assert two["dynamodb_writes"] - none["dynamodb_writes"] == pytest.approx(2 * WRITE_UNITS["run of insights"])
+    assert two["lambda_duration"] - none["lambda_duration"] > 2 * load.logged_events * ASSUMED.insights.event
+    assert two["transitions"] - none["transitions"] == 2 * ASSUMED.transitions_of_a_run_of_insights

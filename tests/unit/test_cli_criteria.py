@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from leadscore_cli.main import app
+from tests.rulesets import many_criteria
 
 RULESET = """
 tiers: [{name: hot, from: 50}, {name: warm, from: 25}, {name: cold}]
@@ -128,13 +129,23 @@ def test_every_problem_is_told_with_its_path_and_value() -> None:
         assert expected in result.output
 
 
-def test_a_ruleset_over_the_size_of_a_parameter_cannot_be_published() -> None:
-    many = "".join(f"  - {{id: c{i}, group: fit, traits: {{title: [title-{i}]}}, points: 1}}\n" for i in range(400))
+def test_a_ruleset_of_a_thousand_criteria_can_be_published() -> None:
+    result = run("validate", "-", stdin=json.dumps(many_criteria(1000)))
 
-    result = run("validate", "-", stdin=RULESET + many)
+    assert result.exit_code == 0, result.output
+    assert "1000 criteria" in result.output
+
+
+def test_a_ruleset_over_the_size_of_all_parts_cannot_be_published() -> None:
+    criteria = [
+        {"id": f"c{i}", "group": "fit", "traits": {"title": ["é" * 1000 + str(i)]}, "points": 1} for i in range(600)
+    ]
+    document = {"tiers": [{"name": "hot", "from": 5}, {"name": "cold"}], "criteria": criteria}
+
+    result = run("validate", "-", stdin=json.dumps(document, ensure_ascii=False))
 
     assert result.exit_code == 1
-    assert "8192" in result.output.replace(",", "").replace(" ", "")
+    assert "1,000,000 bytes and 40 parts can be stored" in " ".join(result.output.split())
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:

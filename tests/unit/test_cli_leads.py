@@ -8,11 +8,20 @@ from dataclasses import dataclass, field
 import pytest
 from typer.testing import CliRunner, Result
 
+from leadscore.usecases.spreadsheet import COLUMNS
 from leadscore_cli import list_command
-from leadscore_cli.api_client import LeadPage, LeadRow
+from leadscore_cli.api_client import CalibrationFields, LeadPage, LeadRow
 from leadscore_cli.main import app
 
 AT = "2026-01-31T12:00:00.000Z"
+NOTE: CalibrationFields = {
+    "status": "other ruleset",
+    "taken_at": "2026-01-02T03:04:05.000Z",
+    "leads": 1200,
+    "conversions": 140,
+    "window_days": 30.0,
+    "ruleset": "abc",
+}
 
 
 def row(lead: str) -> LeadRow:
@@ -84,17 +93,18 @@ def test_json_is_the_apis_answer(api: Api) -> None:
 
 
 def test_all_pages_become_one_list_with_each_lead_once(api: Api) -> None:
+    told = "the calibration of 2026-01-02 is of another ruleset"
     api.pages = [
-        {"leads": [row("ada"), row("bob")], "next_cursor": "second", "at": AT},
-        {"leads": [row("ada"), row("cleo")], "next_cursor": None, "at": AT},
+        {"leads": [row("ada"), row("bob")], "next_cursor": "second", "at": AT, "calibration": NOTE},
+        {"leads": [row("ada"), row("cleo")], "next_cursor": None, "at": AT, "calibration": NOTE},
     ]
 
     result = run("--all", "--csv", "--tier", "hot")
 
     assert api.asked == [{"tier": "hot", "limit": 1000}, {"tier": "hot", "limit": 1000, "cursor": "second"}]
     assert result.stdout.splitlines() == [
-        "id,name,email,title,company,score,fit,engagement,tier,reasons",
-        *(f"{lead},,,,,53.0,18.0,35.0,hot," for lead in ("ada", "bob", "cleo")),
+        ",".join(COLUMNS),
+        *(f"{lead},,,,,53.0,18.0,35.0,hot,,,,,{told}" for lead in ("ada", "bob", "cleo")),
     ]
     assert result.stderr == ""
 

@@ -23,6 +23,7 @@ CDK_OUTPUTS = {
     "WriteKeysParameter": "/write-keys",
     "BusName": "bus",
     "RebuildMachineArn": "arn:aws:states:eu-west-1:000000000000:stateMachine:rebuild",
+    "InsightsMachineArn": "arn:aws:states:eu-west-1:000000000000:stateMachine:insights",
     "EventRetentionDays": "400",
     "ScoreFunction": "score-1",
     "IngestFunction": "ingest-1",

@@ -14,12 +14,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from leadscore.adapters.erasing import DynamoGraves
-from leadscore.usecases.rebuilding import Found, Segment
+from leadscore.usecases.rebuilding import SEGMENTS, Found, Segment
 from leadscore.usecases.records import StoredIdentity
 from leadscore_cli import rebuild_run, truth_commands
 from leadscore_cli.main import app
 from leadscore_cli.outputs import Deployment
-from leadscore_cli.rebuild_run import SEGMENTS, RebuildRun, begin_run
+from leadscore_cli.rebuild_run import RebuildRun, begin_run
 from tests.unit.test_cli_outputs import CDK_OUTPUTS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

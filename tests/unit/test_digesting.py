@@ -17,7 +17,7 @@ from leadscore.core.identity import pseudonym
 from leadscore.core.instants import from_datetime
 from leadscore.core.verdicts import Verdict
 from leadscore.usecases import digesting
-from leadscore.usecases.alerting import take_change
+from leadscore.usecases.alerting import take_changes
 from leadscore.usecases.digesting import DigestTools, Done, UndeliveredError, Way, compose, send_digests
 from leadscore.usecases.records import ConflictError
 from leadscore.usecases.scoring import Tools, apply_events
@@ -179,7 +179,7 @@ def visit(office: Office, message: str, at: str) -> None:
     done = apply_events(scoring, {"anonymous:d": [{"messageId": message, "anonymousId": "d", **event}]})
     for identity in done.pending:
         for one in office.store.pending(identity):
-            take_change(office.tools, identity, one)
+            take_changes(office.tools, identity, [one])()
 
 
 def test_who_has_long_been_hot_is_not_new_when_a_visitor_turns_out_to_be_them() -> None:

@@ -10,7 +10,7 @@ from leadscore.core.identity import pseudonym
 from leadscore.core.instants import DAY, from_datetime
 from leadscore.core.verdicts import Verdict
 from leadscore.usecases.alert_records import AlertRecord, Entry, StoredDesk
-from leadscore.usecases.alerting import take_change
+from leadscore.usecases.alerting import take_changes
 from leadscore.usecases.feedback import FeedbackTools, UnknownAlertError, apply_verdict, open_by_name, open_by_token
 from leadscore.usecases.records import ConflictError, Grave, StoredIdentity
 from leadscore.usecases.retrying import ContentionError
@@ -60,7 +60,7 @@ def test_a_snooze_of_a_lead_that_was_joined_holds_for_who_it_is_now() -> None:
     event = {"type": "track", "event": "Trial Started", "timestamp": "2026-03-02T10:00:00.000Z"}
     apply_events(scoring, {"anonymous:d": [{"messageId": "v", "anonymousId": "d", **event}]})
     for change in office.store.pending("anonymous:d"):
-        take_change(office.tools, "anonymous:d", change)
+        take_changes(office.tools, "anonymous:d", [change])()
     assert office.release(f"lead:{visitor}") is not None
     [record] = office.desks.alerts.values()
     office.send("ada", "m1", "identify", anonymousId="d")

@@ -40,7 +40,7 @@ def counted(conversions: int) -> Grouped:
 
 @pytest.mark.parametrize("engine", ["changes", "start over"])
 def test_what_later_leads_confirm_is_shown_with_what_it_is_worth_on_the_last(engine: Engine) -> None:
-    found = suggest(Slices(FIT, GATE, REPORT), HAND_MADE, engine)
+    found = suggest(Slices(FIT, GATE, REPORT), HAND_MADE, engine, trusted=HAND_MADE.criteria)
     assert found.shown
     assert {"noise", "missed"} <= found.points.keys()
     assert found.gate_gain == auc_difference(GATE.pairs(found.rule, HAND_MADE))
@@ -119,11 +119,53 @@ def test_points_that_need_no_change_are_left_alone() -> None:
 
 
 def test_locked_criteria_are_named_and_keep_their_points() -> None:
-    found = suggest(Slices(FIT, GATE, REPORT), HAND_MADE, freedom=Freedom(locked=frozenset({"noise"}), step=5))
+    freedom = Freedom(locked=frozenset({"noise"}), step=5)
+    found = suggest(Slices(FIT, GATE, REPORT), HAND_MADE, freedom=freedom, trusted=HAND_MADE.criteria)
     assert found.kept == ("noise",)
     assert Change("missed", 3, found.points["missed"]) in [worth.change for worth in found.changes]
     assert "noise" not in found.points
     assert all(points % 5 == 0 for points in found.points.values())
+
+
+LEAKING = ScoreRule.uncapped({"right": 15, "noise": 15, "leak": 2})
+
+
+def leaking(count: int, seed: int, rate: float) -> Grouped:
+    """Leads of whom those who convert, and few others, have what follows from a conversion."""
+    chance = Random(seed)
+    tally = Tally(LEAKING.criteria)
+    for _ in range(count):
+        holding = [place for place in range(2) if chance.random() < 0.3]
+        converted = chance.random() < 1 / (1 + exp(2.7 - PER_POINT * (15 if 0 in holding else 0)))
+        if chance.random() < (rate if converted else 0.01):
+            holding.append(2)
+        tally.add(((place, 1.0) for place in holding), converted=converted)
+    return tally.grouped()
+
+
+@pytest.mark.parametrize("engine", ["changes", "start over"])
+@pytest.mark.parametrize("rate", [0.5, 0.9])
+def test_what_only_a_conversion_brings_about_is_flagged_and_keeps_its_points(engine: Engine, rate: float) -> None:
+    slices = Slices(leaking(4_000, 1, rate), leaking(2_000, 2, rate), leaking(2_000, 3, rate))
+    found = suggest(slices, LEAKING, engine)
+
+    assert "is it known in time?" in found.suspects["leak"]
+    assert "leak" in found.kept
+    assert "leak" not in [worth.change.criterion for worth in found.changes]
+    assert dict(zip(found.rule.criteria, found.rule.points, strict=True))["leak"] == 2
+    assert json.loads(json.dumps(found.to_dict()))["suspects"] == found.suspects
+    trusting = suggest(slices, LEAKING, engine, trusted={"leak"})
+    assert trusting.suspects == {}
+    assert trusting.points["leak"] > 2
+
+
+def test_what_was_written_after_a_lead_was_scored_keeps_its_points() -> None:
+    slices = Slices(FIT, GATE, REPORT)
+    found = suggest(slices, HAND_MADE, late={"noise"})
+
+    assert found.suspects["noise"] == "reads a trait that was written after the lead was scored"
+    assert "noise" not in found.points
+    assert "noise" in suggest(slices, HAND_MADE, late={"noise"}, trusted={"noise"}).points
 
 
 def test_a_suggestion_is_plain_json() -> None:

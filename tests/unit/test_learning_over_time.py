@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from random import Random
+from statistics import median
 
 import pytest
 
 from leadscore.core.ruleset import Tier
-from leadscore.learning.over_time import find_periods, has_moved, score_bands
+from leadscore.learning.over_time import find_scored_periods, has_moved, score_bands
 from leadscore.learning.proportions import wilson
 from leadscore.learning.samples import Counts, Grouped, ScoreCount, ScoreRule
 
@@ -18,9 +20,8 @@ SUMMER = Grouped(RULE.criteria, {((0, 16),): Counts(10, 1), ((1, 16),): Counts(4
 
 
 def test_each_period_has_its_rates_under_the_same_tiers_and_bands() -> None:
-    spring, summer, winter = find_periods(
-        {"spring": SPRING, "summer": SUMMER, "winter": Grouped(RULE.criteria, {})}, RULE, TIERS
-    )
+    scored = {"spring": SPRING.scores(RULE), "summer": SUMMER.scores(RULE), "winter": []}
+    spring, summer, winter = find_scored_periods(scored, TIERS)
     assert (spring.name, spring.leads, spring.conversions) == ("spring", 100, 10)
     assert spring.base_rate == wilson(10, 100)
     assert [(row.name, row.rate) for row in spring.tiers] == [("hot", wilson(8, 20)), ("cold", wilson(2, 80))]
@@ -43,7 +44,10 @@ def test_bands_cover_all_scores() -> None:
     ("before", "now", "moved"),
     [
         ((400, 1000), (200, 1000), True),
+        ((200, 1000), (400, 1000), True),
         ((400, 1000), (410, 1000), False),
+        # Each is outside of the other's interval, and the intervals meet.
+        ((100, 1000), (130, 1000), False),
         # Two weeks of few leads, and a rate that is off by chance.
         ((400, 1000), (2, 10), False),
         ((4, 10), (200, 1000), False),
@@ -51,7 +55,32 @@ def test_bands_cover_all_scores() -> None:
         ((0, 0), (400, 1000), False),
     ],
 )
-def test_a_rate_has_moved_where_neither_sample_allows_for_the_other(
+def test_a_rate_has_moved_where_the_intervals_have_nothing_in_common(
     before: tuple[int, int], now: tuple[int, int], *, moved: bool
 ) -> None:
     assert has_moved(wilson(*before), wilson(*now)) is moved
+
+
+def weeks_until_told(chance: Random, rate: float, weeks: int = 52, leads: int = 40) -> list[int]:
+    """Return the weeks in which a tier is told of that converted at 10 % for 40 weeks, and at `rate` since.
+
+    Each week the newest twelve are held against the usual rate, as insights do.
+    """
+    history = [sum(chance.random() < 0.1 for _ in range(leads)) for _ in range(40)]
+    usual, told = wilson(sum(history), leads * 40), []
+    for week in range(weeks):
+        history.append(sum(chance.random() < rate for _ in range(leads)))
+        newest = wilson(sum(history[-12:]), leads * 12)
+        if has_moved(usual, newest):
+            usual = newest
+            told.append(week)
+    return told
+
+
+def test_a_tier_is_seldom_told_of_when_nothing_happens_and_soon_when_its_rate_halves() -> None:
+    chance = Random(3)
+    quiet = [len(weeks_until_told(chance, 0.1)) for _ in range(200)]
+    halved = [weeks_until_told(chance, 0.05) for _ in range(100)]
+    assert sum(quiet) / 200 < 0.25
+    assert all(halved)
+    assert median(told[0] for told in halved) < 13

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from random import Random
 
 import pytest
 
 from leadscore import Ruleset, parse_ruleset, score_events
 from leadscore.core.instants import DAY, Millis, from_datetime
-from leadscore.learning.samples import Tally
+from leadscore.learning.samples import Tally, TimeSplit
 from leadscore.learning.snapshots import (
     LeadSnapshot,
     Omission,
@@ -136,22 +135,28 @@ def test_a_lead_qualifies_with_the_first_event_that_takes_it_out_of_the_lowest_t
 
 
 def test_a_drawn_moment_is_1_to_30_days_after_the_first_event_and_follows_from_its_seed() -> None:
-    events = [visited("2026-03-05", "/pricing"), visited("2026-03-01", "/pricing")]
     first = at("2026-03-01")
-    moments = [draw_moment(events, Random(seed)) for seed in range(200)]
-    assert all(moment is not None and DAY <= moment - first <= 30 * DAY for moment in moments)
-    assert len(set(moments)) == 200
-    assert draw_moment([*events, visited("2026-04-01", "/blog")], Random(7)) == moments[7]
-    assert draw_moment([], Random(7)) is None
+    moments = sorted(draw_moment(first, f"0:user:{lead}") for lead in range(1000))
+    assert moments[0] >= first + 1 * DAY
+    assert moments[-1] < first + 30 * DAY
+    assert all(abs(moments[nth] - first - DAY - nth / 1000 * 29 * DAY) < 2 * DAY for nth in range(1000))
+    # Whatever draws it again gets the same: the SHA-256 of "7:ada" begins with b2820fa7945e9.
+    assert draw_moment(first, "7:ada") == first + DAY + int(0xB2820FA7945E9 / (1 << 52) * 29 * DAY)
 
 
-def test_a_split_leaves_a_fifth_each_for_the_gate_and_the_report_and_a_window_between() -> None:
+def test_a_split_leaves_a_fifth_each_for_the_gate_and_the_report_of_what_the_gaps_leave() -> None:
     split = choose_split([day * DAY for day in range(100)][::-1], gap=5 * DAY)
     slices = [split.slice_of(day * DAY) for day in range(100)]
-    assert [slices.count(name) for name in ("fit", "gate", "report", None)] == [56, 16, 20, 8]
-    assert slices[56:60] == [None] * 4
+    # Of 100 days two gaps leave out 4 each: the day that ends as the next slice begins is in.
+    assert [slices.count(name) for name in ("fit", "gate", "report", None)] == [56, 18, 18, 8]
+    assert slices[56:60] == slices[78:82] == [None] * 4
     with pytest.raises(ValueError, match="without leads"):
         choose_split([], DAY)
+
+
+def test_a_history_that_is_too_short_for_its_gaps_is_split_all_the_same() -> None:
+    split = choose_split([day * DAY for day in range(10)], gap=5 * DAY)
+    assert split == TimeSplit(6 * DAY, 8 * DAY, 5 * DAY)
 
 
 def test_snapshots_of_the_sample_company_are_its_truth() -> None:

@@ -18,7 +18,7 @@ from leadscore.core.alert_messages import (
 )
 from leadscore.core.alerts import Alert, AlertAccount, AlertReason
 from leadscore.core.changes import Change, change_id
-from tests.unit.alerts import ALERT, LEAD, MOVE, about, about_account, about_many, named
+from tests.unit.alerts import ALERT, LEAD, MOVE, about, about_account, about_many, named, with_chances
 
 CHANGE = Change(
     id="c1",
@@ -230,3 +230,41 @@ def test_a_verdict_on_an_account_is_asked_for_once() -> None:
     lines = plain_text(asked).splitlines()
     assert lines.count("  Lead: https://x.example/a") == len(alert.leads)
     assert [line for line in lines if "Junk" in line] == ["Junk: https://api.example/junk"]
+
+
+FROM = "within 30 days; calibrated 2026-01-02 on 1,200 leads, of whom 140 converted"
+
+
+def chances_in(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if "Chance" in line]
+
+
+def test_the_chance_to_convert_is_told_with_its_interval_date_and_sample_of_each_lead() -> None:
+    told = f"Chance to convert: 12% (9.1 to 16%) {FROM}"
+
+    assert chances_in(plain_text(with_chances(ALERT))) == [told]
+    assert chances_in(plain_text(with_chances(about_many(3)))) == [told] * 3
+
+
+def test_a_calibration_that_is_not_used_any_more_is_told_of_and_one_that_never_was_is_not() -> None:
+    stale, other, none = (with_chances(ALERT, status) for status in ("stale", "other ruleset", "none"))
+
+    [old] = chances_in(plain_text(stale))
+    assert old == "Chance to convert: not known, as the calibration of 2026-01-02 is older than 45 days"
+    [foreign] = chances_in(plain_text(other))
+    assert foreign.endswith("not known, as the calibration of 2026-01-02 is of another ruleset")
+    assert chances_in(plain_text(none)) == []
+
+
+def test_a_lead_that_has_no_chance_beside_others_that_have_has_no_line() -> None:
+    alert = with_chances(ALERT)
+
+    assert chances_in(plain_text(replace(alert, leads=(replace(alert.leads[0], p_convert=None),)))) == []
+
+
+def test_machines_read_the_chance_in_the_json() -> None:
+    told = json.loads(json_text(with_chances(ALERT)))
+
+    assert told["leads"][0]["p_convert"] == {"value": 0.123, "low": 0.0911, "high": 0.164}
+    assert told["calibration"]["status"] == "current"
+    assert (told["calibration"]["leads"], told["calibration"]["conversions"]) == (1200, 140)

@@ -16,7 +16,7 @@ from leadscore.core.identity import Identity
 from leadscore.core.instants import from_datetime
 from leadscore.usecases.deciding import rank_key
 from leadscore.usecases.queries import Cursor, LeadsQuery
-from leadscore.usecases.ranking import MOST_REKEYED, Page, TooManyLeadsError, move_in_passing, rank_leads
+from leadscore.usecases.ranking import MOST_REKEYED, PATIENCE, Page, TooManyLeadsError, move_in_passing, rank_leads
 from leadscore.usecases.records import LeadBody, Ranked, StoredIdentity
 from tests.contract.memory_store import MemoryStore
 from tests.unit.story import did, instant, rules
@@ -80,8 +80,8 @@ def ladder(*points: int) -> CountingStore:
     return store
 
 
-def read(store: CountingStore, query: LeadsQuery, at: str = DAY_1, **limits: int) -> Page:
-    return rank_leads(store, LADDER, query, instant(at), **limits)
+def read(store: CountingStore, query: LeadsQuery, at: str = DAY_1, patience: int = PATIENCE) -> Page:
+    return rank_leads(store, LADDER, query, instant(at), patience=patience)
 
 
 def ids(page: Page) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -355,8 +355,13 @@ def test_a_change_is_handed_on_until_it_was_announced() -> None:
 
     (change,) = scene.rating().pending
     taken: list[AccountChange] = []
-    assert announce_pending_of_account(scene.store, taken.append, Bus(), "acme") == [change]
-    assert announce_pending_of_account(scene.store, taken.append, Bus(), "acme") == []
+
+    def take(changes: Sequence[AccountChange]) -> Callable[[], None]:
+        taken.extend(changes)
+        return lambda: None
+
+    assert announce_pending_of_account(scene.store, take, Bus(), "acme") == [change]
+    assert announce_pending_of_account(scene.store, take, Bus(), "acme") == []
     assert taken == told == [change]
     assert scene.score(message) == []
     assert scene.changes.bodies == ['{"account": "acme"}']

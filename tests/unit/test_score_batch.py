@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from leadscore import Ruleset, parse_ruleset
 from leadscore.core.scoring import score_events
+from leadscore.core.state import State
 from leadscore.usecases import batches
 from leadscore.usecases.batches import BatchOutcome, Queues, read_message, score_batch
-from leadscore.usecases.records import ConflictError, LeadBody, StoredIdentity
+from leadscore.usecases.records import ConflictError, Event, LeadBody, Logged, StoredIdentity
 from leadscore.usecases.scoring import Tools
 from leadscore.usecases.standing import read_lead
 from tests.contract.memory_store import MemoryStore
@@ -259,3 +260,58 @@ def test_more_events_than_a_transaction_takes_are_all_applied() -> None:
     events = [make_event(f"m{i}", "track", age_days=i / 100, event="Trial Started") for i in range(120)]
     outcome = run(store, queue, *map(from_ingest, events))
     assert (outcome.scored, len(store.load_events("user:ada"))) == (120, 120)
+
+
+class Counted(MemoryStore):
+    """Knows how often each identity was read, and lets others work while an event is put into the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def load_identities(self, wanted: Collection[str]) -> dict[str, StoredIdentity]:
+        self.read += wanted
+        return super().load_identities(wanted)
+
+    def put_events(self, identity: str, events: Sequence[Event]) -> Logged:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return super().put_events(identity, events)
+
+    def commit(self, written: Sequence[StoredIdentity]) -> None:
+        # It reads as well, which is no request.
+        read = list(self.read)
+        super().commit(written)
+        self.read = read
+
+
+def test_a_lead_that_is_alone_in_its_batch_is_read_once() -> None:
+    store, queue = Counted(), Queue()
+    run(store, queue, from_ingest(TITLE))
+    store.read.clear()
+    run(store, queue, from_ingest(TRIAL))
+    assert (store.read, body_of(store).tier) == (["user:ada"], "hot")
+
+
+def test_what_says_nothing_new_is_compared_with_the_lead_as_it_is_once_the_event_is_logged() -> None:
+    store, queue = Counted(), Queue()
+    first, other, again = (
+        make_event(f"t{age}", "identify", age_days=age, traits={"title": title})
+        for age, title in ((3, "VP Sales"), (2, "Intern"), (1, "VP Sales"))
+    )
+    run(store, queue, from_ingest(first))
+    store.meanwhile = lambda: run(store, queue, from_ingest(other))
+    run(store, queue, from_ingest(again))
+    state = State.from_json(RULES, body_of(store).state)
+    assert state.traits["title"] == "VP Sales"
+
+
+def test_what_was_seen_before_another_wrote_is_not_written_over_it() -> None:
+    store, queue, pauses = Counted(), Queue(), list[int]()
+    run(store, queue, from_ingest(TITLE))
+    visit = make_event("m3", "track", event="Trial Started")
+    store.meanwhile = lambda: run(store, queue, from_ingest(make_event("m4", "identify", traits={"name": "Ada"})))
+    run(store, queue, from_ingest(visit), pauses=pauses)
+    state = State.from_json(RULES, body_of(store).state)
+    assert (state.traits["name"], body_of(store).tier, pauses) == ("Ada", "hot", [1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from leadscore import parse_ruleset
 from leadscore.adapters.topics import BUS_SOURCE, AnnouncementError, ChangeBus
 from leadscore.core import signals
 from leadscore.core.changes import AccountCause, AccountChange, Cause, Change
-from leadscore.core.signals import LeadNeedsNurturing, Signal, detail_text, name_of, signal_of
+from leadscore.core.signals import LeadNeedsNurturing, Signal, TierRateMoved, detail_text, name_of, signal_of
 from leadscore.usecases.announcing import announce_pending
 from tests.contract.memory_store import MemoryStore
 from tests.unit.test_announced_scores import rules
@@ -72,6 +73,16 @@ QUIET = LeadNeedsNurturing(
     worth_asking=[{"criterion": "title", "label": "Executive", "points": 10.0, "traits": ["title"]}],
     ruleset="0123456789ab",
 )
+MOVED = TierRateMoved(
+    id="0123456789abcdef01234567",
+    at="2026-01-31T12:00:00.000Z",
+    tier="hot",
+    leads=412,
+    conversions=21,
+    rate={"value": 0.051, "low": 0.034, "high": 0.077},
+    previous_rate={"value": 0.12, "low": 0.1, "high": 0.14},
+    ruleset="0123456789ab",
+)
 EVERY = [
     signal_of(LEAD),
     signal_of(replace(LEAD, kind="score")),
@@ -79,6 +90,7 @@ EVERY = [
     signal_of(replace(LEAD, cause="import")),
     signal_of(ACCOUNT),
     QUIET,
+    MOVED,
 ]
 
 
@@ -113,8 +125,8 @@ class Bus:
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
 
 
-def tell_nobody(lead: str, change: Change) -> None:
-    pass
+def tell_nobody(lead: str, changes: Sequence[Change]) -> Callable[[], None]:
+    return lambda: None
 
 
 def machines(bus: Bus) -> ChangeBus:
@@ -197,9 +209,9 @@ def test_events_that_real_leads_make_fit_their_schemas() -> None:
     run(store, queue, from_ingest(TITLE), from_ingest(TRIAL))
     run(store, queue, from_ingest(make_event("m3", "track", event="Subscription Started")))
     run(store, queue, '{"refresh": "user:ada"}', now=NOW + timedelta(days=40))
-    announce_pending(store, tell_nobody, machines(bus), "user:ada")
+    announce_pending(store, tell_nobody, machines(bus), "user:ada", store.pending("user:ada"))
     run(store, queue, from_ingest(make_event("m4", "page", lead="bob")), rules=rules(2))
-    announce_pending(store, tell_nobody, machines(bus), "user:bob")
+    announce_pending(store, tell_nobody, machines(bus), "user:bob", store.pending("user:bob"))
 
     told = [(entry["DetailType"], check(entry["DetailType"], entry["Detail"])) for entry in bus.entries]
     assert [(name, detail["tier"]) for name, detail in told] == [

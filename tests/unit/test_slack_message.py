@@ -10,7 +10,7 @@ import pytest
 from leadscore.core.alerts import Alert
 from leadscore.core.slack_message import slack_message
 from tests.slack_rules import check_message, texts_of
-from tests.unit.alerts import ALERT, LEAD, about, about_account, about_many, named
+from tests.unit.alerts import ALERT, LEAD, about, about_account, about_many, named, with_chances
 
 
 def words(alert: Alert) -> str:
@@ -146,3 +146,18 @@ def test_a_hot_account_is_shown_with_those_who_count_most(people: int) -> None:
 
 def test_a_lead_told_of_with_its_account_shows_how_that_stands() -> None:
     assert "Acme Corporation (hot, score 71.0)" in words(about_account(1, kind="alert")).splitlines()
+
+
+FROM = "within 30 days; calibrated 2026-01-02 on 1,200 leads, of whom 140 converted"
+
+
+def test_the_chance_to_convert_is_shown_with_its_date_and_sample() -> None:
+    one, many = words(with_chances(ALERT)).splitlines(), words(with_chances(about_many(3))).splitlines()
+
+    assert one[one.index("*Chance to convert*") + 1] == f"12% (9.1 to 16%) {FROM}"
+    assert many.count(f"Chance to convert: 12% (9.1 to 16%) {FROM}") == 3
+
+
+def test_a_calibration_that_is_not_used_any_more_is_told_of() -> None:
+    assert "not known, as the calibration of 2026-01-02 is older than 45 days" in words(with_chances(ALERT, "stale"))
+    assert "Chance" not in words(with_chances(ALERT, "none"))

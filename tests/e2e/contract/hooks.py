@@ -20,5 +20,5 @@ _access_key, _secret_key = STAGE["reader"]
 _signed = Signed(_access_key, _secret_key, STAGE["region"])
 # Typed as the decorator that it is as well.
 _auth: Any = schemathesis.auth
-_auth.set_from_requests(_signed).apply_to(tag=["Read", "Erase"]).apply_to(method="PUT")
+_auth.set_from_requests(_signed).apply_to(tag=["Read", "Erase", "Publish"]).apply_to(method="PUT")
 _auth.set_from_requests(HTTPBasicAuth(STAGE["write_key"], "")).apply_to(tag="Send")

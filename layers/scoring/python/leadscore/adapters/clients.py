@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_stepfunctions import SFNClient
 
 # botocore waits 60 s by default, longer than a function lives: its error would never be seen.
 _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
@@ -43,6 +44,11 @@ def s3_client() -> S3Client:
 def ssm_client() -> SSMClient:
     """Return a client of Parameter Store."""
     return cast("SSMClient", _client("ssm"))
+
+
+def states_client() -> SFNClient:
+    """Return a client of Step Functions."""
+    return cast("SFNClient", _client("stepfunctions"))
 
 
 def sns_client() -> SNSClient:

@@ -22,9 +22,21 @@ from zlib import crc32
 
 from botocore.exceptions import ClientError
 
-from leadscore.adapters.items import CHANGE_PREFIX, DUE_INDEX, JOURNAL_INDEX, account_key, compact, partition_named
+from leadscore.adapters.dynamodb import get_items
+from leadscore.adapters.items import (
+    CHANGE_PREFIX,
+    DUE_INDEX,
+    IDENTITY_KEY,
+    JOURNAL_INDEX,
+    account_key,
+    compact,
+    identity_key,
+    partition_named,
+    read_identity,
+)
 from leadscore.core.alert_desk import ACCOUNT_PREFIX, AlertKind, Desk, desk_name
 from leadscore.core.changes import AccountChange, Change
+from leadscore.core.identity import Identity, pseudonym
 from leadscore.core.instants import DAY, Millis, format_instant, parse_instant
 from leadscore.core.verdicts import Verdict
 from leadscore.usecases.alert_records import (
@@ -34,10 +46,11 @@ from leadscore.usecases.alert_records import (
     ChangeRecord,
     Entry,
     Outcome,
+    Seen,
     Settled,
     StoredDesk,
 )
-from leadscore.usecases.records import ConflictError
+from leadscore.usecases.records import ConflictError, StoredIdentity
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -63,12 +76,15 @@ class DynamoDesks:
     def load(self, name: str) -> StoredDesk:
         """Return a desk, a blank one where it was never written."""
         found = self._client.get_item(TableName=self._table, Key=_desk_key(name), ConsistentRead=True)
-        if "Item" not in found:
-            return StoredDesk(Desk(name))
-        item = found["Item"]
-        due = parse_instant(item["due_key"]["S"].partition("#")[0]) if "due_key" in item else None
-        kept_until = int(item["expires_at"]["N"]) * 1000 if "expires_at" in item else None
-        return StoredDesk(Desk.from_json(item["desk"]["S"]), int(item["v"]["N"]), due, kept_until)
+        return _read_desk(name, found.get("Item"))
+
+    def look_ahead(self, identity: Identity) -> Seen:
+        """Return what `Seen` is of a lead, in one request; what was never written is at version 0."""
+        name = desk_name(pseudonym(identity), None)
+        keys = [identity_key(identity), _desk_key(name)]
+        found = {item["sk"]["S"]: item for item in get_items(self._client, self._table, keys)}
+        lead = read_identity(identity, found[IDENTITY_KEY]) if IDENTITY_KEY in found else StoredIdentity(identity)
+        return Seen(lead, _read_desk(name, found.get(_DESK)))
 
     def save(self, stored: StoredDesk) -> None:
         """Write a desk at the version one above the one that was read; raises ConflictError, having written nothing."""
@@ -253,6 +269,14 @@ class DynamoDesks:
 
     def _shard(self, name: str) -> int:
         return crc32(name.encode()) % self._shards
+
+
+def _read_desk(name: str, item: Item | None) -> StoredDesk:
+    if item is None:
+        return StoredDesk(Desk(name))
+    due = parse_instant(item["due_key"]["S"].partition("#")[0]) if "due_key" in item else None
+    kept_until = int(item["expires_at"]["N"]) * 1000 if "expires_at" in item else None
+    return StoredDesk(Desk.from_json(item["desk"]["S"]), int(item["v"]["N"]), due, kept_until)
 
 
 def read_alert(item: Item) -> AlertRecord:

@@ -35,7 +35,6 @@ from leadscore.adapters.items import (
     rating_values,
     read_account,
     read_account_changes,
-    read_changes,
     read_event,
     read_identity,
     read_place,
@@ -172,16 +171,7 @@ class DynamoReader:
         return (item for page in pages for item in page["Items"])
 
     def _get_items(self, keys: Sequence[Item]) -> Iterator[Item]:
-        if len(keys) == 1:
-            found = self._client.get_item(TableName=self._table, Key=keys[0], ConsistentRead=True)
-            yield from [found["Item"]] if "Item" in found else []
-            return
-        for start in range(0, len(keys), _BATCH_KEYS):
-            request: Any = {self._table: {"Keys": keys[start : start + _BATCH_KEYS], "ConsistentRead": True}}
-            while request:
-                answer = self._client.batch_get_item(RequestItems=request)
-                yield from answer["Responses"].get(self._table, [])
-                request = answer.get("UnprocessedKeys")
+        return get_items(self._client, self._table, keys)
 
     def _walk_due(self, shards: Sequence[str], until: Millis, after: str = "") -> Iterator[tuple[str, str]]:
         between = (f"{after}\0", format_instant(until + 1))
@@ -364,27 +354,20 @@ class PendingTable:
         self._client = client
         self._table = table
 
-    def pending(self, identity: Identity) -> tuple[Change, ...]:
-        """Return the changes of the identity that wait to be announced, oldest first."""
-        return read_changes(self._waiting(identity_key(identity)))
-
     def clear_pending(self, identity: Identity, ids: Sequence[str]) -> None:
         """Forget changes that were announced; forgetting one twice, or of an erased person, is harmless."""
         self._forget(identity_key(identity), ids)
 
     def pending_of_account(self, account: str) -> tuple[AccountChange, ...]:
         """Return the changes of the account that wait to be announced, oldest first."""
-        return read_account_changes(self._waiting(rating_key(account)))
+        found = self._client.get_item(
+            TableName=self._table, Key=rating_key(account), ProjectionExpression="pending", ConsistentRead=True
+        )
+        return read_account_changes(found["Item"]["pending"]["M"]) if "pending" in found.get("Item", {}) else ()
 
     def clear_pending_of_account(self, account: str, ids: Sequence[str]) -> None:
         """Forget changes that were announced; forgetting one twice is harmless."""
         self._forget(rating_key(account), ids)
-
-    def _waiting(self, key: Item) -> Any:
-        found = self._client.get_item(
-            TableName=self._table, Key=key, ProjectionExpression="pending", ConsistentRead=True
-        )
-        return found["Item"]["pending"]["M"] if "pending" in found.get("Item", {}) else {}
 
     def _forget(self, key: Item, ids: Sequence[str]) -> None:
         names = {f"#c{i}": change for i, change in enumerate(ids)}
@@ -399,6 +382,20 @@ class PendingTable:
         except ClientError as error:
             if _code(error) != "ConditionalCheckFailedException":
                 raise
+
+
+def get_items(client: DynamoDBClient, table: str, keys: Sequence[Item]) -> Iterator[Item]:
+    """Yield those items that there are, in no particular order, each with every write that was acknowledged."""
+    if len(keys) == 1:
+        found = client.get_item(TableName=table, Key=keys[0], ConsistentRead=True)
+        yield from [found["Item"]] if "Item" in found else []
+        return
+    for start in range(0, len(keys), _BATCH_KEYS):
+        request: Any = {table: {"Keys": keys[start : start + _BATCH_KEYS], "ConsistentRead": True}}
+        while request:
+            answer = client.batch_get_item(RequestItems=request)
+            yield from answer["Responses"].get(table, [])
+            request = answer.get("UnprocessedKeys")
 
 
 def _logged(put: Sequence[tuple[Event, bool]]) -> Logged:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -45,9 +45,3 @@ class CachedParameter[T]:
             self._held = (text, self._parse(text))
         self._fresh_until = now + self._ttl
         return self._held[1]
-
-
-def published_values(client: SSMClient, name: str) -> Iterator[str]:
-    """Yield every value that a parameter has had, oldest first: Parameter Store keeps the last hundred."""
-    for page in client.get_paginator("get_parameter_history").paginate(Name=name):
-        yield from (version["Value"] for version in page["Parameters"])

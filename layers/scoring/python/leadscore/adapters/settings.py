@@ -94,6 +94,35 @@ class RebuildSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class InsightsSettings(Settings):
+    """Settings of `insights`."""
+
+    table_name: str
+    bus_name: str
+    ruleset_parameter: str
+    work_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSettings(Settings):
+    """Settings of `publish`."""
+
+    table_name: str
+    ruleset_parameter: str
+    ruleset_ttl_seconds: int
+    rebuild_machine_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiffSettings(Settings):
+    """Settings of `diff`."""
+
+    table_name: str
+    ruleset_parameter: str
+    event_retention_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class ImporterSettings(Settings):
     """Settings of `importer`; the figures are what one call may take and do, and how deep the queue may be for it."""
 

@@ -121,7 +121,8 @@ class Desk:
     `waiting` has one entry per lead. `told` and `told_raised` are the last alert on each lead and the last one on a
     hand-raise of its, `account_told` and `last_id` when people were last told of the account and under which id,
     `snoozed` until when nobody is told of a lead, `handled` the ids of requests and when they were dealt with.
-    `release` counts what was sent.
+    `release` counts what was sent. Until `leased_until` what is sealed is published by the call that sealed it alone.
+    `token` is what the links of what is sealed carry.
     """
 
     name: str
@@ -134,6 +135,8 @@ class Desk:
     last_id: str | None = None
     snoozed: Mapping[Identity, Millis] = field(default_factory=dict)
     handled: Mapping[str, Millis] = field(default_factory=dict)
+    leased_until: Millis | None = None
+    token: str | None = None
 
     @property
     def account(self) -> str | None:
@@ -164,6 +167,8 @@ class Desk:
             "last_id": self.last_id,
             "snoozed": self.snoozed,
             "handled": self.handled,
+            "leased_until": self.leased_until,
+            "token": self.token,
         }
         return canonical_json({name: value for name, value in document.items() if value or value == 0})
 
@@ -185,6 +190,8 @@ class Desk:
             last_id=document.get("last_id"),
             snoozed=document.get("snoozed", {}),
             handled=document.get("handled", {}),
+            leased_until=document.get("leased_until"),
+            token=document.get("token"),
         )
 
 
@@ -239,13 +246,19 @@ def due(policy: AlertPolicy | None, desk: Desk, at: Millis) -> Millis | None:
 
 
 def seal(
-    policy: AlertPolicy | None, tiers: tuple[Tier, ...], desk: Desk, standings: Mapping[Identity, Standing], at: Millis
+    policy: AlertPolicy | None,
+    tiers: tuple[Tier, ...],
+    desk: Desk,
+    standings: Mapping[Identity, Standing],
+    at: Millis,
+    lease: Millis = 0,
 ) -> tuple[Desk, Sealed | None, tuple[Suppressed, ...]]:
     """Return the desk after a release at `at`, the alert to publish if any, and what nobody will be told of.
 
     `standings` says how each of `desk.leads` stands now; one without is gone. Before `due` nothing changes. What is
-    sealed comes back as it is until it is `sent`. The desk and the records of what was suppressed are to be written
-    together, before anything is published: the same release judged twice may come out otherwise.
+    sealed comes back as it is until it is `sent`; to nobody but the caller for as long as the `lease`. The desk and the
+    records of what was suppressed are to be written together, before anything is published: the same release judged
+    twice may come out otherwise.
     """
     when = due(policy, desk, at)
     if when is None or when > at:
@@ -274,7 +287,8 @@ def seal(
     left |= {entry.lead: entry for entry in later}
     handled = {**desk.handled, **{id_: at for one in suppressed for id_ in one.requests}}
     sealed = _make_sealed(policy, desk, going, intended, at) if going else None
-    after = replace(desk, waiting=left, sealed=sealed, handled=handled)
+    leased = at + lease if sealed is not None and lease else None
+    after = replace(desk, waiting=left, sealed=sealed, handled=handled, leased_until=leased)
     return _prune(policy, after, at), sealed, tuple(suppressed)
 
 
@@ -296,6 +310,8 @@ def sent(policy: AlertPolicy | None, desk: Desk, sealed_id: str, at: Millis, nam
         account_told=None if desk.account is None else at,
         last_id=None if desk.account is None else sealed.id,
         handled={**desk.handled, **{id_: at for one in sealed.leads for id_ in one.ids}},
+        leased_until=None,
+        token=None,
     )
     return _prune(policy, after, at)
 
@@ -334,6 +350,8 @@ def forget_lead(desk: Desk, lead: Identity) -> Desk:
         desk,
         waiting=_without(desk.waiting, lead),
         sealed=sealed,
+        leased_until=None if sealed is None else desk.leased_until,
+        token=None if sealed is None else desk.token,
         told=_without(desk.told, lead),
         told_raised=_without(desk.told_raised, lead),
         snoozed=_without(desk.snoozed, lead),
@@ -372,7 +390,7 @@ def _objection(
 def _intended(policy: AlertPolicy | None, desk: Desk) -> Millis:
     """Return from when on the desk's next release could be, whatever the time is."""
     if desk.sealed is not None:
-        return desk.sealed.due
+        return max(desk.sealed.due, desk.leased_until or desk.sealed.due)
     return min(_ready(policy, desk, entry) for entry in desk.waiting.values())
 
 

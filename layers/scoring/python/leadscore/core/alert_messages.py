@@ -17,6 +17,7 @@ from leadscore.core.wording import (
     name_person,
     one_line,
     tell_account,
+    tell_chance,
     tell_contact,
     tell_groups,
     tell_instant,
@@ -122,6 +123,7 @@ def _about_one(alert: Alert, lead: AlertedLead) -> list[str]:
 
 def _details(alert: Alert, lead: AlertedLead) -> list[str]:
     named = {
+        "Chance to convert": tell_chance(alert, lead),
         "Contact": tell_contact(lead.person),
         "Account": tell_account(alert),
         "Owner": one_line(lead.owner or "") or "nobody yet",

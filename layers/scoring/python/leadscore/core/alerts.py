@@ -15,6 +15,14 @@ from typing import Literal, Self, cast
 
 from leadscore.core.changes import Person
 from leadscore.core.instants import parse_instant
+from leadscore.core.p_convert import (
+    CALIBRATION_STATUSES,
+    NO_CALIBRATION,
+    CalibrationNote,
+    CalibrationSample,
+    CalibrationStatus,
+    PConvert,
+)
 
 ALERT_SCHEMA = "leadscore.alert/1"
 # `follow_up` tells of further people of an account that was told of before.
@@ -66,7 +74,7 @@ class AlertedLead:
     """One person to tell of. May contain personal data: do not log.
 
     `event` is the name of a hand-raise's event, `reason` why people are told, `at` the instant of the change, `links`
-    addresses by what they lead to.
+    addresses by what they lead to. `p_convert` is None where the alert's `calibration` is none to go by.
     """
 
     person: Person
@@ -79,6 +87,7 @@ class AlertedLead:
     score: float
     previous_score: float
     groups: Mapping[str, float]
+    p_convert: PConvert | None = None
     reasons: tuple[AlertReason, ...]
     reason: str
     at: str
@@ -98,6 +107,7 @@ class Alert:
     at: str
     leads: tuple[AlertedLead, ...]
     ruleset: str
+    calibration: CalibrationNote = NO_CALIBRATION
     account: AlertAccount | None = None
     stage: str | None = None
     more_leads: int = 0
@@ -119,6 +129,7 @@ class Alert:
             "leads": [_lead_dict(lead) for lead in self.leads],
             **({"more_leads": self.more_leads} if self.more_leads else {}),
             "ruleset": self.ruleset,
+            "calibration": self.calibration.to_dict(),
         }
 
     @property
@@ -155,6 +166,7 @@ class Alert:
             leads=leads,
             more_leads=read.count("more_leads"),
             ruleset=read.text("ruleset"),
+            calibration=_read_calibration(read.optional("calibration")),
         )
 
 
@@ -190,6 +202,7 @@ def _lead_dict(lead: AlertedLead) -> dict[str, object]:
         "score": lead.score,
         "previous_score": lead.previous_score,
         "groups": dict(lead.groups),
+        "p_convert": None if lead.p_convert is None else lead.p_convert.to_dict(),
         "reasons": [
             {"criterion": one.criterion, "label": one.label, "points": one.points, "last_at": one.last_at}
             for one in lead.reasons
@@ -231,12 +244,39 @@ def _read_lead(document: object, path: str) -> AlertedLead:
         score=read.number("score"),
         previous_score=read.number("previous_score"),
         groups=_Fields(read.value("groups"), f"{path}.groups").numbers(),
+        p_convert=_read_p_convert(read.optional("p_convert"), f"{path}.p_convert"),
         reasons=tuple(_read_reason(one, f"{path}.reasons[{i}]") for i, one in enumerate(read.list("reasons"))),
         reason=read.text("reason"),
         at=read.instant("at"),
         next_step=read.text("next_step"),
         links=_Fields(read.value("links"), f"{path}.links").texts(),
     )
+
+
+def _read_p_convert(document: object, path: str) -> PConvert | None:
+    """Return None also where a writer did not know of it yet."""
+    if document is None:
+        return None
+    read = _Fields(document, path)
+    return PConvert(read.number("value"), read.number("low"), read.number("high"))
+
+
+def _read_calibration(document: object) -> CalibrationNote:
+    """Return that there is none also where a writer did not know of it yet."""
+    if document is None:
+        return NO_CALIBRATION
+    read = _Fields(document, "calibration")
+    status = cast(CalibrationStatus, read.choice("status", CALIBRATION_STATUSES))
+    if status == "none":
+        return NO_CALIBRATION
+    sample = CalibrationSample(
+        taken_at=read.instant("taken_at"),
+        leads=read.whole("leads"),
+        conversions=read.whole("conversions"),
+        window_days=read.number("window_days"),
+        ruleset=read.text("ruleset"),
+    )
+    return CalibrationNote(status, sample)
 
 
 def _read_reason(document: object, path: str) -> AlertReason:

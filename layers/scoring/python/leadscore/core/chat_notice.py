@@ -15,6 +15,7 @@ from leadscore.core.wording import (
     name_account,
     one_line,
     shorten,
+    tell_chance,
     tell_contact,
     tell_groups,
     tell_move,
@@ -76,7 +77,9 @@ def _lead(alert: Alert, lead: AlertedLead) -> str:
     # Of several people the links for verdicts would take the room of people.
     shown = {name: url for name, url in usable_links(lead).items() if alert.only is not None or name not in VERDICTS}
     links = [f"[{_plain(name)}]({url})" for name, url in shown.items()]
-    lines = [*who, standing, *([_plain(contact)] if contact else []), *reasons, owner, *links]
+    told = tell_chance(alert, lead)
+    chance = [f"Chance to convert: {_plain(told)}"] if told else []
+    lines = [*who, standing, *([_plain(contact)] if contact else []), *reasons, *chance, owner, *links]
     return "\n".join(lines)
 
 

@@ -42,10 +42,13 @@ class Unusable:
     value: object
 
 
-def read_document(document: str | Mapping[str, object], problems: list[Problem]) -> dict[str, object] | None:
+def read_document(
+    document: str | Mapping[str, object], problems: list[Problem], *, braces: bool = False
+) -> dict[str, object] | None:
     """Return `document` as a clean JSON object; None when there is no object to speak of.
 
-    A text whose first character (blanks apart) is `{` is JSON, any other is YAML. Appends every problem found.
+    A text whose first character (blanks apart) is `{` is JSON, any other is YAML. Appends every problem found. Two
+    opening braces next to each other are one, unless whoever stores the document sees to `braces`.
     """
     tree: object = document
     if isinstance(document, str):
@@ -54,7 +57,7 @@ def read_document(document: str | Mapping[str, object], problems: list[Problem])
         except UnreadableTextError as error:
             problems.append(Problem("", str(error), document[:200]))
             return None
-    cleaner = _Cleaner(problems)
+    cleaner = _Cleaner(problems, braces=braces)
     try:
         clean = cleaner.clean(tree, "", MAX_DEPTH)
     except _TooManyValuesError:
@@ -104,8 +107,9 @@ class _TooManyValuesError(Exception):
 class _Cleaner:
     """Walks a tree once, copying what may be in a ruleset and reporting what may not."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], *, braces: bool) -> None:
         self._problems = problems
+        self._braces = braces
         self._values_left = MAX_VALUES
 
     def clean(self, value: object, path: str, depth: int) -> object:
@@ -157,7 +161,7 @@ class _Cleaner:
         return value
 
     def _check_text(self, text: str, path: str) -> None:
-        if _TEMPLATE in text:
+        if _TEMPLATE in text and not self._braces:
             self._report(path, "`{{` cannot be stored: Parameter Store reads it as a template", text)
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
             self._report(path, "the text has half of a surrogate pair", ascii(text))

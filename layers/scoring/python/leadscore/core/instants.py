@@ -22,7 +22,8 @@ def from_datetime(instant: datetime) -> Millis:
     """Return `instant`, which must carry a zone, as milliseconds since 1970 UTC, rounded down."""
     if instant.tzinfo is None:
         raise ValueError(f"an instant needs a time zone: {instant.isoformat()}")
-    return (instant - _EPOCH) // _MILLISECOND
+    since = instant - _EPOCH
+    return since.days * DAY + since.seconds * 1_000 + since.microseconds // 1_000
 
 
 def to_datetime(instant: Millis) -> datetime:

@@ -129,7 +129,7 @@ class Ledger:
     @cached_property
     def total_bounds(self) -> Bounds:
         """The bounds of the total."""
-        return _unit_bounds(self.ruleset.total_min, self.ruleset.total_max)
+        return total_bounds_of(self.ruleset)
 
     @cached_property
     def settles(self) -> Millis:
@@ -197,6 +197,11 @@ def cap_of(criterion: Criterion) -> int | None:
 def bounds_of(group: Group) -> Bounds:
     """Return the bounds of a group."""
     return _unit_bounds(group.min, group.max)
+
+
+def total_bounds_of(ruleset: Ruleset) -> Bounds:
+    """Return the bounds of the total."""
+    return _unit_bounds(ruleset.total_min, ruleset.total_max)
 
 
 def _unit_bounds(low: float | None, high: float | None) -> Bounds:

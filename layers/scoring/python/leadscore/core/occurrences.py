@@ -17,6 +17,7 @@ from leadscore.core.instants import DAY, Millis
 from leadscore.core.ruleset import Criterion, Measure
 
 _LONGEST_MARK_BYTES = 64
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class Occurrence(NamedTuple):
@@ -155,7 +156,7 @@ def _value_key(value: object) -> str | None:
     """Return a text that is the same for equal scalars and for no others, of bounded length."""
     if isinstance(value, list | Mapping):
         return None
-    text = json.dumps(value, ensure_ascii=False)
+    text = _ENCODER.encode(value)
     encoded = text.encode("utf-8", "surrogatepass")
     if len(encoded) <= _LONGEST_MARK_BYTES:
         return text

@@ -71,12 +71,12 @@ def parse_ruleset(
 ) -> Ruleset:
     """Return the ruleset that a YAML or JSON text, or a mapping of JSON values, describes.
 
-    `max_bytes` bounds the canonical JSON text (an advanced parameter of Parameter Store holds 8192);
+    `max_bytes` bounds the canonical JSON text;
     `max_state_bytes` bounds what the state of one lead or account can ever need; None lifts either bound.
     Raises InvalidRuleset with every problem found.
     """
     problems: list[Problem] = []
-    clean = read_document(document, problems)
+    clean = read_document(document, problems, braces=True)
     if clean is None:
         raise InvalidRuleset(problems)
     unreadable = {problem.path for problem in problems}

@@ -1,7 +1,8 @@
 """What machines get: the events on the bus, each a typed value whose content is decided here and nowhere else.
 
 What is stored and what people are told may change; a signal's fields may only be added to within its version. The JSON
-Schema of each is in `events/NAME.VERSION.schema.json` beside this package. All of them may contain personal data.
+Schema of each is in `events/NAME.VERSION.schema.json` beside this package. All that are of a lead may contain personal
+data.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ class Account(TypedDict):
 
     id: str
     name: str
+
+
+class Rate(TypedDict):
+    """A share of leads, with the interval that holds the truth 95 times in 100."""
+
+    value: float
+    low: float
+    high: float
 
 
 class Question(Reason):
@@ -145,7 +154,32 @@ class LeadNeedsNurturing:
     ruleset: str
 
 
-Signal = LeadTierChanged | LeadScoreChanged | LeadConverted | LeadImported | AccountTierChanged | LeadNeedsNurturing
+@dataclass(frozen=True, slots=True)
+class TierRateMoved:
+    """The newest leads of a tier convert at another rate than was usual for it; `leads` and `conversions` are theirs.
+
+    Names no lead.
+    """
+
+    id: str
+    at: str
+    tier: str
+    leads: int
+    conversions: int
+    rate: Rate
+    previous_rate: Rate
+    ruleset: str
+
+
+Signal = (
+    LeadTierChanged
+    | LeadScoreChanged
+    | LeadConverted
+    | LeadImported
+    | AccountTierChanged
+    | LeadNeedsNurturing
+    | TierRateMoved
+)
 
 
 def name_of(signal: Signal) -> str:

@@ -23,6 +23,7 @@ from leadscore.core.wording import (
     one_line,
     shorten,
     tell_account,
+    tell_chance,
     tell_contact,
     tell_groups,
     tell_instant,
@@ -76,6 +77,7 @@ def _one(alert: Alert, lead: AlertedLead) -> list[Block]:
         "Account": tell_account(alert),
         "Owner": one_line(lead.owner or "") or "nobody yet",
         "Source": one_line(lead.source or ""),
+        "Chance to convert": tell_chance(alert, lead),
     }
     blocks = [
         _section([_standing(lead), *([escape(contact)] if contact else [])]),
@@ -105,10 +107,12 @@ def _many(alert: Alert) -> list[Block]:
 def _line_up(alert: Alert, lead: AlertedLead) -> list[str]:
     contact = tell_contact(lead.person)
     owner = one_line(lead.owner or "") or "nobody yet"
+    chance = tell_chance(alert, lead)
     return [
         f"*{escape(call_person(lead.person))}*{f', {escape(contact)}' if contact else ''}",
         _standing(lead),
         *_reasons(alert, lead),
+        *([f"Chance to convert: {escape(chance)}"] if chance else []),
         f"Owner: {escape(owner)}",
     ]
 

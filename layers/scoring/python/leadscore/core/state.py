@@ -184,7 +184,12 @@ class AccountState:
     @classmethod
     def from_json(cls, ruleset: Ruleset, text: str) -> AccountState:
         """Return the state that `to_json` wrote, under whichever ruleset."""
-        return cls(ruleset, {name: Claim(*item) for name, item in json.loads(text)["t"].items()})
+        return cls(ruleset, read_account_claims(text))
+
+
+def read_account_claims(text: str) -> Claims:
+    """Return what an account's state that `to_json` wrote says, with the events that said it."""
+    return {name: Claim(*item) for name, item in json.loads(text)["t"].items()}
 
 
 def touches(ruleset: Ruleset, event: Event) -> bool:

@@ -16,7 +16,10 @@ LONGEST_VALUE_BYTES = 2048
 # Kept for display even where no criterion reads them.
 PROFILE_TRAITS = frozenset(("email", "name", "firstName", "lastName", "title", "company", "phone", "owner", "source"))
 # However a text is escaped, this many characters and two quotes take no more bytes than that.
-_SURELY_SHORT_CHARACTERS = (LONGEST_VALUE_BYTES - 2) // 6
+SURELY_SHORT_CHARACTERS = (LONGEST_VALUE_BYTES - 2) // 6
+_ALWAYS_SHORT = frozenset((bool, float, type(None)))
+_LONG = 10**100
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 class Claim(NamedTuple):
@@ -38,7 +41,7 @@ def claim(claims: Claims, values: Mapping[str, object], time: Millis, event: str
     entered = False
     for name, value in values.items():
         if name in only and is_newer(time, event, claims.get(name)):
-            claims[name] = Claim(time, event, value if _is_short(value) else None)
+            claims[name] = Claim(time, event, value if is_short(value) else None)
             entered = True
     return entered
 
@@ -64,10 +67,14 @@ def present_values(claims: Claims) -> dict[str, object]:
 
 def canonical_json(value: object) -> str:
     """Return `value` as the one JSON text that Leadscore writes: sorted keys, no spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return _ENCODER.encode(value)
 
 
-def _is_short(value: object) -> bool:
-    if isinstance(value, str) and len(value) <= _SURELY_SHORT_CHARACTERS:
+def is_short(value: object) -> bool:
+    """Return whether a trait's value is kept."""
+    form = value.__class__
+    if form is str and len(value) <= SURELY_SHORT_CHARACTERS:  # type: ignore[arg-type]
+        return True
+    if form in _ALWAYS_SHORT or (form is int and abs(value) < _LONG):  # type: ignore[arg-type]
         return True
     return len(canonical_json(value).encode("utf-8", "surrogatepass")) <= LONGEST_VALUE_BYTES

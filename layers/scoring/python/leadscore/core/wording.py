@@ -9,6 +9,7 @@ from leadscore.core.alerts import AccountMove, Alert, AlertedLead, AlertReason
 from leadscore.core.changes import Person
 from leadscore.core.explaining import tell_age
 from leadscore.core.instants import parse_instant
+from leadscore.core.p_convert import tell_calibration, tell_p_convert
 
 _LONGEST = 200
 # They join letters in several scripts, and Python counts them among the characters that do not print.
@@ -96,6 +97,17 @@ def tell_groups(lead: AlertedLead) -> list[str]:
     names = [name for name in ("fit", "engagement") if name in lead.groups]
     names += [name for name in lead.groups if name not in names and lead.groups[name]]
     return [f"{one_line(name, 40)} {lead.groups[name]:.1f}" for name in names[:6]]
+
+
+def tell_chance(alert: Alert, lead: AlertedLead) -> str:
+    """Return the chance to convert and what that is from: `12% (9.1 to 16%) within 30 days; calibrated ...`.
+
+    Where there was a calibration and there is none to go by any more, it says why; otherwise it is empty.
+    """
+    note = alert.calibration
+    if lead.p_convert is not None:
+        return f"{tell_p_convert(lead.p_convert)} {tell_calibration(note)}"
+    return "" if note.status in {"none", "current"} else f"not known, as {tell_calibration(note)}"
 
 
 def tell_points(reason: AlertReason) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import exp, inf, log, log1p, pi, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from leadscore.core.instants import DAY, Millis, format_instant, parse_instant
 from leadscore.learning.proportions import Estimate, Z, around, wilson
 from leadscore.learning.samples import joined
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from leadscore.learning.samples import ScoreCount
 
@@ -84,6 +85,51 @@ class Calibration:
             "conversions": self.conversions,
             "doubling_points": self.doubling_points,
         }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Calibration:
+        """Return the calibration that `to_dict` wrote."""
+        intercept, joint, slope = document["variances"]
+        return cls(
+            intercept=float(document["intercept"]),
+            slope=float(document["slope"]),
+            variances=(float(intercept), float(joint), float(slope)),
+            leads=int(document["leads"]),
+            conversions=int(document["conversions"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DatedCalibration:
+    """A calibration with what it holds for: scores under the ruleset of that version, and a label's window.
+
+    `taken_at` is when its sample was taken. What is shown of a probability names that, so that it is never silently
+    stale.
+    """
+
+    calibration: Calibration
+    taken_at: Millis
+    window: Millis
+    ruleset: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it as plain JSON types."""
+        return {
+            **self.calibration.to_dict(),
+            "taken_at": format_instant(self.taken_at),
+            "window_days": self.window / DAY,
+            "ruleset": self.ruleset,
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> DatedCalibration:
+        """Return what `to_dict` wrote."""
+        return cls(
+            Calibration.from_dict(document),
+            taken_at=parse_instant(document["taken_at"]),
+            window=round(document["window_days"] * DAY),
+            ruleset=document["ruleset"],
+        )
 
 
 class Bin(NamedTuple):

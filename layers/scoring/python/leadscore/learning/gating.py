@@ -2,23 +2,28 @@
 
     fit slice --an engine--> Proposal --gate slice--> shown or not --report slice--> what each change is worth
 
-Invariant: the slice that a figure is reported on has had no part in finding the change nor in the decision to show it.
-Where the world moved, the present points beat every refit, so that silence is a good answer and is given as one.
+A criterion that seems to hold because of a conversion, and not before it, keeps its points: it would be found worth
+whatever it can be given, and later leads would confirm it. Invariant: the slice that a figure is reported on has had
+no part in finding the change nor in the decision to show it. Where the world moved, the present points beat every
+refit, so that silence is a good answer and is given as one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from leadscore.learning.insights import find_leaks
 from leadscore.learning.ranking_quality import auc, auc_difference
 from leadscore.learning.samples import Counts
-from leadscore.learning.suggesting import Change, propose
+from leadscore.learning.suggesting import Change, Freedom, propose
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from leadscore.learning.proportions import Estimate
     from leadscore.learning.samples import Grouped, ScoreRule
-    from leadscore.learning.suggesting import Engine, Freedom, Prior
+    from leadscore.learning.suggesting import Engine, Prior, Proposal
 
 # Below that many conversions learned points are no better than sensible ones made by hand.
 LEAST_CONVERSIONS = 100
@@ -65,7 +70,8 @@ class Suggestion:
 
     `changes` are what was found, shown or not, each with its worth on the report slice. `gate_gain` and `report_gain`
     are the AUC with all changes less the present one; None where they were not looked at. `present` and `changed` are
-    the AUC on the report slice. `kept` are the criteria that were locked or had too few leads.
+    the AUC on the report slice. `kept` are the criteria that were locked, had too few leads or are suspected of
+    leaking; `suspects` are those last ones, each with the reason.
     """
 
     reason: Reason
@@ -78,6 +84,7 @@ class Suggestion:
     report_gain: Estimate | None = None
     present: Estimate | None = None
     changed: Estimate | None = None
+    suspects: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shown(self) -> bool:
@@ -119,6 +126,7 @@ class Suggestion:
             "engine": self.engine,
             "changes": [one.to_dict() for one in self.changes],
             "kept": list(self.kept),
+            "suspects": dict(self.suspects),
             "slices": self.counts.to_dict(),
             **{name: None if one is None else one.to_dict() for name, one in figures.items()},
         }
@@ -130,11 +138,14 @@ def suggest(
     engine: Engine = "changes",
     freedom: Freedom | None = None,
     prior: Prior = "none",
+    late: Collection[str] = (),
+    trusted: Collection[str] = (),
 ) -> Suggestion:
     """Return what an engine finds on the first slice, whether the second lets it be shown, and its worth on the third.
 
-    Shown is what has the lower end of the paired interval of its AUC less the present one above 0 on the gate. Raises
-    ValueError where a slice is of other criteria than the rule.
+    `late` are the criteria that read a trait which was written after some lead was scored, `trusted` those that people
+    know to be known in time, whatever they look like. Shown is what has the lower end of the paired interval of its AUC
+    less the present one above 0 on the gate. Raises ValueError where a slice is of other criteria than the rule.
     """
     fit, gate, report = slices
     if any(one.criteria != rule.criteria for one in slices):
@@ -142,9 +153,9 @@ def suggest(
     counts = SliceCounts(*(Counts(one.leads, one.conversions) for one in slices))
     if fit.conversions < LEAST_CONVERSIONS or gate.conversions < LEAST_LATER_CONVERSIONS:
         return Suggestion("too few conversions", engine, rule, (), (), counts)
-    proposal = propose(fit, rule, engine, freedom, prior)
+    proposal, suspects = _propose_without_leaks(fit, rule, engine, freedom or Freedom(), prior, late, trusted)
     if not proposal.changes:
-        return Suggestion("nothing pays", engine, rule, (), proposal.kept, counts)
+        return Suggestion("nothing pays", engine, rule, (), proposal.kept, counts, suspects=suspects)
     gate_gain = auc_difference(gate.pairs(proposal.rule, rule))
     return Suggestion(
         "shown" if gate_gain is not None and gate_gain.low > 0 else "as good on later leads",
@@ -157,7 +168,31 @@ def suggest(
         report_gain=auc_difference(report.pairs(proposal.rule, rule)),
         present=auc(report.scores(rule)),
         changed=auc(report.scores(proposal.rule)),
+        suspects=suspects,
     )
+
+
+def _propose_without_leaks(
+    fit: Grouped,
+    rule: ScoreRule,
+    engine: Engine,
+    freedom: Freedom,
+    prior: Prior,
+    late: Collection[str],
+    trusted: Collection[str],
+) -> tuple[Proposal, dict[str, str]]:
+    """Return what an engine finds where all suspects keep their points: those of now, and those of what it finds.
+
+    A leak that has few points now may lift the ranking too much only with those it is given.
+    """
+    suspects = {name: reason for name, reason in find_leaks(fit, rule, late).items() if name not in trusted}
+    while True:
+        proposal = propose(fit, rule, engine, replace(freedom, locked=freedom.locked | suspects.keys()), prior)
+        changed = {change.criterion for change in proposal.changes}.difference(trusted)
+        found = {name: reason for name, reason in find_leaks(fit, proposal.rule).items() if name in changed}
+        if not found:
+            return proposal, suspects
+        suspects |= found
 
 
 def _gain_alone(report: Grouped, rule: ScoreRule, change: Change) -> Estimate | None:

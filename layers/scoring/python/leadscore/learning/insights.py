@@ -212,6 +212,21 @@ def find_insights(grouped: Grouped, rule: ScoreRule, late: Collection[str] = ())
     return Insights(leads, conversions, wilson(conversions, leads), tuple(criteria), strongest, warnings)
 
 
+def find_leaks(grouped: Grouped, rule: ScoreRule, late: Collection[str] = ()) -> dict[str, str]:
+    """Return the criteria that seem to hold because of what they are to predict, each with the reason.
+
+    `late` and what is raised are those of `find_insights`.
+    """
+    associations = associate(grouped.leads, grouped.conversions, grouped.holding())
+    lifts = _auc_lifts(grouped, rule, associations)
+    found = {}
+    for name, association, lifted in zip(grouped.criteria, associations, lifts, strict=True):
+        reasons = [one.reason for one in _findings(association, lifted, late=name in late) if one.kind == "leak"]
+        if reasons:
+            found[name] = "; ".join(reasons)
+    return found
+
+
 def find_candidates(leads: int, conversions: int, facts: Mapping[str, Counts]) -> list[Candidate]:
     """Return how each of `facts`, by name the leads for which it holds, goes with conversion; the surest first."""
     associations = associate(leads, conversions, facts.values())

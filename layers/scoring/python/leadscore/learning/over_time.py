@@ -1,7 +1,7 @@
 """Whether the score still predicts: what each period's leads came to, and when a rate has left where it was.
 
-Invariant: a rate is said to have moved only where neither sample could have come from the other's rate, so that a quiet
-week raises no alarm.
+Invariant: a rate is said to have moved only where the intervals before and after have nothing in common, so that a
+quiet year raises hardly any alarm.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from leadscore.learning.tiers import TierRow, tier_table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from leadscore.learning.samples import Grouped, ScoreCount, ScoreRule
+    from leadscore.learning.samples import ScoreCount
 
 
 class Period(NamedTuple):
@@ -44,14 +44,13 @@ class Period(NamedTuple):
         }
 
 
-def find_periods(
-    samples: Mapping[str, Grouped], rule: ScoreRule, tiers: Sequence[Tier], width: int = 10
+def find_scored_periods(
+    scored: Mapping[str, Sequence[ScoreCount]], tiers: Sequence[Tier], width: int = 10
 ) -> list[Period]:
-    """Return what each period came to under one rule, in the order of `samples`.
+    """Return what each period came to, by the scores of its leads, in the order of `scored`.
 
     The bands are of `width` points, and the same in all periods, so that they can be compared.
     """
-    scored = {name: grouped.scores(rule) for name, grouped in samples.items()}
     bands = score_bands([one for scores in scored.values() for one in scores], width)
     periods = []
     for name, scores in scored.items():
@@ -69,8 +68,12 @@ def score_bands(scores: Sequence[ScoreCount], width: int = 10) -> list[Tier]:
     return [Tier(f"{from_:g}", from_) for from_ in range(highest, lowest - 1, -width)]
 
 
-def has_moved(before: Estimate | None, now: Estimate | None) -> bool:
-    """Return whether a rate has left its interval: each of the two is outside of the other's."""
-    if before is None or now is None:
+def has_moved(usual: Estimate | None, now: Estimate | None) -> bool:
+    """Return whether a rate has left its interval: the intervals of the two have nothing in common.
+
+    Rates are looked at again and again: where each only had to be outside of the other's interval, a weekly look would
+    find a move in nothing more than once a year.
+    """
+    if usual is None or now is None:
         return False
-    return not (before.low <= now.value <= before.high or now.low <= before.value <= now.high)
+    return now.low > usual.high or now.high < usual.low

@@ -10,7 +10,9 @@ other. The score is the core's, under whichever ruleset.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from hashlib import sha256
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
@@ -22,12 +24,11 @@ from leadscore.learning.samples import TimeSplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from random import Random
 
     from leadscore.core.state import Event
 
-# Why a lead is no part of a sample at a moment.
-Omission = Literal["too recent", "converted before", "disqualified"]
+# Why a lead is no part of a sample. "no moment": it has no event, or never left the lowest tier where that is asked.
+Omission = Literal["no moment", "too recent", "converted before", "disqualified"]
 
 _LEAST_AGE, _MOST_AGE = 1 * DAY, 30 * DAY
 
@@ -105,23 +106,37 @@ def find_qualified(ruleset: Ruleset, events: Iterable[Event], account_events: It
     return None
 
 
-def draw_moment(events: Iterable[Event], chance: Random) -> Millis | None:
-    """Return a moment 1 to 30 days after the lead's first event; None without events. Later events have no part in it.
+def draw_moment(first: Millis, seed: str) -> Millis:
+    """Return a moment 1 to 30 days after the lead's first event; later events have no part in it.
 
-    For moments that do not depend on the order in which leads are read, give each lead a `chance` of its own seed.
+    Give each lead a `seed` of its own. Moments are spread evenly by the first 52 bits of the seed's SHA-256, so that
+    they depend neither on the order in which leads are read nor on anybody's generator.
     """
-    first = min((time for time, _ in _dated(events)), default=None)
-    return None if first is None else first + round(chance.uniform(_LEAST_AGE, _MOST_AGE))
+    share = int(sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()[:13], 16) / (1 << 52)
+    return first + _LEAST_AGE + int(share * (_MOST_AGE - _LEAST_AGE))
 
 
 def choose_split(moments: Sequence[Millis], gap: Millis) -> TimeSplit:
-    """Return where the gate and the report begin, so that they have a fifth of the leads each, less the gaps.
+    """Return where the gate and the report begin, so that they have a fifth each of the leads that no gap leaves out.
 
-    `gap` is the label's window. Raises ValueError without moments.
+    `gap` is the label's window. Where history is too short for that, they are a fifth of all leads, less the gaps.
+    Raises ValueError without moments.
     """
     if not moments:
         raise ValueError("without leads there is nothing to split")
     ordered = sorted(moments)
+
+    def split(size: int) -> tuple[TimeSplit, int]:
+        """Return the split with so many leads to judge by and to report on, and how many are left to learn from."""
+        report_from = ordered[-size]
+        gate_from = ordered[max(0, bisect_right(ordered, report_from - gap) - size)]
+        return TimeSplit(gate_from, report_from, gap), bisect_right(ordered, gate_from - gap)
+
+    sizes = range(1, len(ordered) // 5 + 1)
+    # The more leads the later slices have, the fewer the first one has.
+    most = bisect_left(sizes, 1, key=lambda size: int(split(size)[1] < 3 * size))
+    if most:
+        return split(most)[0]
     return TimeSplit(ordered[len(ordered) * 6 // 10], ordered[len(ordered) * 8 // 10], gap)
 
 

@@ -132,6 +132,17 @@ def tier_cuts(
     warm = _dividing(scores, warm)
     if hot is not None and warm is not None and warm >= hot:
         warm = None
+    return _judged(scores, hot, warm, by_capacity=by_capacity)
+
+
+def judge_cuts(scores: Sequence[ScoreCount], cuts: TierCuts) -> TierCuts:
+    """Return the same cuts with what other leads, who had no part in finding them, say of them."""
+    return _judged(scores, cuts.hot, cuts.warm, by_capacity=cuts.by_capacity)
+
+
+def _judged(scores: Sequence[ScoreCount], hot: int | None, warm: int | None, *, by_capacity: bool) -> TierCuts:
+    leads, conversions = sum(one.leads for one in scores), sum(one.conversions for one in scores)
+    base = conversions / leads if leads else 0.0
     hot_rate = None if hot is None else _rate(scores, hot, inf)
     warm_rate = None if warm is None else _rate(scores, warm, inf if hot is None else hot)
     cold_rate = _rate(scores, -inf, warm if warm is not None else inf if hot is None else hot)

@@ -5,8 +5,9 @@
     alert record   an alert that went out: about whom and because of which criteria
 
 Invariants: desks and alert records name people by pseudonym. What tells who somebody is lies in the partition of that
-person alone, so that erasing it leaves nothing. Records are written before the desk: whoever finds the desk as it was
-judges again, and writes over them.
+person alone, so that erasing it leaves nothing. Change records are written before the desk: whoever finds the desk as
+it was judges again, and writes over them. An alert's record is written once it is published; what its links carry is on
+the desk before: so there is none of an alert that did not go out, and its links stay the same in all its repeats.
 """
 
 from __future__ import annotations
@@ -122,6 +123,14 @@ class StoredDesk:
     version: int = 0
     due: Millis | None = None
     kept_until: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A lead as stored, and the desk at which its alerts wait while it is in no account, read at one moment."""
+
+    lead: StoredIdentity
+    desk: StoredDesk
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,11 @@
                         others join it ---+  '-- `cool` finds the desks whose time has come
 
 Invariants: a request is on record before it is filed, and filed before its change is forgotten; what is sealed is
-written before it is published, so that a crash in between tells the same people again under the same id, once. Desks
-are released by messages of one group each: no two at the same moment.
+written before it is published, so that a crash in between tells the same people again under the same id, once.
+
+No two publish one alert at the same moment. Desks are released by messages of one group each; but where nothing else
+is on a desk, the call that files also seals, in the same write, and publishes. It does so under a lease that outlives
+it, until which nobody else finds the desk due; and it publishes nothing that it has not sealed itself.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from leadscore.core.alert_desk import (
@@ -59,15 +62,20 @@ from leadscore.usecases.alert_records import (
     Outcome,
     People,
     Release,
+    Seen,
     Settled,
     StoredDesk,
 )
+from leadscore.usecases.chances import Chances, judge_calibration
 from leadscore.usecases.feedback import verdict_links
 from leadscore.usecases.present import Present, look_at, text_of
 from leadscore.usecases.present_account import PresentAccount, look_at_account
 from leadscore.usecases.records import ConflictError, Reader
 from leadscore.usecases.retrying import Pause, attempts
 from leadscore.usecases.standing import describe_person, top_reasons
+
+if TYPE_CHECKING:
+    from leadscore.learning.calibration import DatedCalibration
 
 # The kinds of change that an alert can be about, or that end what one was about; each leaves a record.
 RECORDED = frozenset({"tier", "hand_raise", "fit", "conversion"})
@@ -101,6 +109,8 @@ class AlertTools:
     ruleset: Ruleset
     publisher: Publisher
     releases: Releases
+    # The calibration that was stored last, None where there is none.
+    calibration: Callable[[], DatedCalibration | None]
     lead_page: str | None
     # What the links of alerts begin with, and what makes the token that they carry.
     feedback_url: str
@@ -108,38 +118,57 @@ class AlertTools:
     clock: Callable[[], datetime]
     pause: Pause
     stage: str | None = None
+    # When the call is certainly over, from now on; 0 where it is to publish nothing that it files.
+    lease: Millis = 0
 
     def now(self) -> Millis:
         """Return the present instant."""
         return from_datetime(self.clock())
 
 
-def take_change(tools: AlertTools, lead: Identity, change: Change) -> None:
-    """Record a change and, where its alert is wanted, file it; taking one twice is harmless.
+@dataclass(frozen=True, slots=True)
+class _Sealing:
+    """What is to be published now; with how its leads and its account stand, where it was sealed a moment ago."""
 
-    Raises ContentionError when other writers won every attempt.
+    sealed: Sealed
+    token: str | None
+    present: Mapping[str, Present] | None = None
+    account: PresentAccount | None = None
+
+
+def take_changes(
+    tools: AlertTools, lead: Identity, changes: Sequence[Change], seen: Seen | None = None
+) -> Callable[[], Sequence[Alert]]:
+    """Record changes and, where their alerts are wanted, file them; taking one twice is harmless.
+
+    What was `seen` of the lead at this moment is not read again, unless others have written the desk since. Returns
+    what publishes those that may go out at once, and returns them; where it is not called, they go out when the lease
+    is over. Raises ContentionError when other writers won every attempt.
     """
-    if change.kind not in RECORDED:
-        return
-    key = ChangeKey(pseudonym(lead), change.id)
-    outcome = "waiting" if change.alert == "wanted" else change.alert
-    tools.desks.note(ChangeRecord(key, change, outcome, change.alert_reason))
-    if change.alert == "wanted":
-        name, request = desk_name(key.lead, change.account), request_of(change, key.lead)
-        _file(tools, name, request._replace(id=str(key)))
+    asked: dict[str, list[Request]] = {}
+    for change in changes:
+        if change.kind not in RECORDED:
+            continue
+        key = ChangeKey(pseudonym(lead), change.id)
+        outcome = "waiting" if change.alert == "wanted" else change.alert
+        tools.desks.note(ChangeRecord(key, change, outcome, change.alert_reason))
+        if change.alert == "wanted":
+            request = request_of(change, key.lead)._replace(id=str(key))
+            asked.setdefault(desk_name(key.lead, change.account), []).append(request)
+    return _file_all(tools, asked, seen)
 
 
-def take_account_change(tools: AlertTools, change: AccountChange) -> None:
-    """Record a change of an account and, where its alert is wanted, file it; taking one twice is harmless.
-
-    Raises ContentionError when other writers won every attempt.
-    """
-    request = request_of_account(change)
-    key = ChangeKey(request.lead, change.id)
-    outcome = "waiting" if change.alert == "wanted" else change.alert
-    tools.desks.note(AccountChangeRecord(key, change, outcome, change.alert_reason))
-    if change.alert == "wanted":
-        _file(tools, request.lead, request._replace(id=str(key)))
+def take_account_changes(tools: AlertTools, changes: Sequence[AccountChange]) -> Callable[[], Sequence[Alert]]:
+    """Record changes of an account and, where their alerts are wanted, file them, as those of a lead."""
+    asked: dict[str, list[Request]] = {}
+    for change in changes:
+        request = request_of_account(change)
+        key = ChangeKey(request.lead, change.id)
+        outcome = "waiting" if change.alert == "wanted" else change.alert
+        tools.desks.note(AccountChangeRecord(key, change, outcome, change.alert_reason))
+        if change.alert == "wanted":
+            asked.setdefault(request.lead, []).append(request._replace(id=str(key)))
+    return _file_all(tools, asked)
 
 
 def release_desk(tools: AlertTools, name: str) -> Alert | None:
@@ -147,69 +176,122 @@ def release_desk(tools: AlertTools, name: str) -> Alert | None:
 
     Raises ContentionError when other writers won every attempt.
     """
-    sealed = _seal(tools, name)
+    sealing = _seal(tools, name)
+    return None if sealing is None else _publish(tools, name, sealing)
+
+
+def _file_all(
+    tools: AlertTools, asked: Mapping[str, Sequence[Request]], seen: Seen | None = None
+) -> Callable[[], Sequence[Alert]]:
+    filed = [(name, _file(tools, name, requests, seen)) for name, requests in asked.items()]
+
+    def publish() -> list[Alert]:
+        alerts = [_publish(tools, name, sealing) for name, sealing in filed if sealing is not None]
+        return [alert for alert in alerts if alert is not None]
+
+    return publish
+
+
+def _file(tools: AlertTools, name: str, requests: Sequence[Request], seen: Seen | None) -> _Sealing | None:
+    """Put requests on a desk, and return what this call is to publish of them."""
+    policy, token = tools.ruleset.alerts, tools.make_token() if tools.lease else None
+    for _ in attempts(tools.pause, "a desk"):
+        now = tools.clock()
+        is_seen = seen is not None and seen.desk.desk.name == name
+        stored, at = seen.desk if seen is not None and is_seen else tools.desks.load(name), from_datetime(now)
+        if token is not None and stored.desk.sealed is not None and stored.desk.token == token:
+            # A client that repeats a write whose answer got lost meets its own write.
+            return _Sealing(stored.desk.sealed, token)
+        desk = reduce(lambda before, request: file(policy, before, request, at), requests, stored.desk)
+        when = due(policy, desk, at)
+        is_due = when is not None and when <= at
+        # Where others wait, who judges them beside us would write of them at the same moment.
+        alone = not stored.desk.waiting and stored.desk.sealed is None
+        try:
+            if is_due and alone and tools.lease:
+                return _seal_once(tools, stored, desk, now, tools.lease, token, seen)
+            if desk is not stored.desk:
+                tools.desks.save(_next(tools, stored, desk, at))
+        except ConflictError:
+            seen = None
+            continue
+        if is_due:
+            tools.releases.send_all([Release(name).body()])
+        return None
+    raise AssertionError("the attempts end by themselves")
+
+
+def _seal(tools: AlertTools, name: str) -> _Sealing | None:
+    """Return what is to be published now, written down as such."""
+    for _ in attempts(tools.pause, "a desk"):
+        now = tools.clock()
+        stored = tools.desks.load(name)
+        try:
+            return _seal_once(tools, stored, stored.desk, now)
+        except ConflictError:
+            continue
+    raise AssertionError("the attempts end by themselves")
+
+
+def _seal_once(
+    tools: AlertTools,
+    stored: StoredDesk,
+    desk: Desk,
+    now: datetime,
+    lease: Millis = 0,
+    token: str | None = None,
+    seen: Seen | None = None,
+) -> _Sealing | None:
+    """Judge what waits at a desk and write it; raises ConflictError where others have written it meanwhile."""
+    policy, tiers, at = tools.ruleset.alerts, tools.ruleset.tiers, from_datetime(now)
+    present = _look_at(tools, desk.leads, now, seen)
+    account = _look_at_account(tools, desk.account, now) if desk.asks_for_account else None
+    joined = _join(tools, desk, present)
+    by_root = {pseudonym(one.root.identity): one for one in present.values()}
+    standings = {lead: _standing(one) for lead, one in by_root.items()}
+    if account is not None:
+        joined = _with_people(tools, joined, account)
+        standings[desk.name] = account.standing
+    after, sealed, suppressed = seal(policy, tiers, joined, standings, at, lease)
+    is_new = sealed is not None and desk.sealed is None
+    if is_new:
+        after = replace(after, token=token or tools.make_token())
+    if after != stored.desk or due(policy, after, at) != stored.due:
+        for one in suppressed:
+            tools.desks.settle(Settled(_keys(one.requests), "suppressed", one.reason))
+        tools.desks.save(_next(tools, stored, after, at))
     if sealed is None:
         return None
-    record = tools.desks.find_alert(sealed.id)
-    if record is None:
-        raise LookupError(f"the alert {sealed.id} was sealed and is not on record")
-    now = tools.clock()
-    present = _look_at(tools, [entry.lead for entry in sealed.leads if not entry.is_account], now)
-    asks = any(entry.is_account for entry in sealed.leads)
-    account = _look_at_account(tools, record.account, now) if asks else None
-    if account is not None and account.standing.nobody:
+    return _Sealing(sealed, after.token, by_root, account) if is_new else _Sealing(sealed, after.token)
+
+
+def _publish(tools: AlertTools, name: str, sealing: _Sealing) -> Alert | None:
+    """Publish what is sealed at a desk, and write that it was."""
+    sealed, found, account = sealing.sealed, sealing.present, sealing.account
+    asks, now = any(entry.is_account for entry in sealed.leads), tools.clock()
+    known = None
+    if found is None:
+        # Whoever sealed it is gone, and may have gone before or after it was on record, and published.
+        known = tools.desks.find_alert(sealed.id)
+        found = _look_at(tools, [entry.lead for entry in sealed.leads if not entry.is_account], now)
+        account = _look_at_account(tools, Desk(name).account, now) if asks else None
+    present = {entry.lead: found[entry.lead] for entry in sealed.leads if entry.lead in found}
+    if account is not None and (account.standing.nobody or not asks):
         account = None
+    token = sealing.token or tools.make_token()
+    record = known or _new_record(name, sealed, present, account, token)
     alert = _compose(tools, sealed, record, present, account)
     if alert is not None:
-        tools.publisher.publish(alert)
+        try:
+            tools.publisher.publish(alert)
+        finally:
+            # Not before: people wait. And where one of the ways out fails, others may have been told: their links
+            # work, and are the same in the repeat, as what they carry is on the desk.
+            if known is None:
+                tools.desks.put_alert(record)
     named = _named(tools, account) if alert is not None and alert.kind == "account" else ()
     _settle_sealed(tools, name, sealed, {*present, *([] if account is None else [name])}, named)
     return alert
-
-
-def _file(tools: AlertTools, name: str, request: Request) -> None:
-    policy = tools.ruleset.alerts
-    for _ in attempts(tools.pause, "a desk"):
-        stored, now = tools.desks.load(name), tools.now()
-        desk = file(policy, stored.desk, request, now)
-        when = due(policy, desk, now)
-        if desk is not stored.desk:
-            try:
-                tools.desks.save(_next(tools, stored, desk, now))
-            except ConflictError:
-                continue
-        if when is not None and when <= now:
-            tools.releases.send_all([Release(name).body()])
-        return
-
-
-def _seal(tools: AlertTools, name: str) -> Sealed | None:
-    """Return what is to be published now, written down as such."""
-    policy, tiers = tools.ruleset.alerts, tools.ruleset.tiers
-    for _ in attempts(tools.pause, "a desk"):
-        now = tools.clock()
-        stored, at = tools.desks.load(name), from_datetime(now)
-        present = _look_at(tools, stored.desk.leads, now)
-        account = _look_at_account(tools, stored.desk.account, now) if stored.desk.asks_for_account else None
-        joined = _join(tools, stored.desk, present)
-        standings = {pseudonym(one.root.identity): _standing(one) for one in present.values()}
-        if account is not None:
-            joined = _with_people(tools, joined, account)
-            standings[stored.desk.name] = account.standing
-        after, sealed, suppressed = seal(policy, tiers, joined, standings, at)
-        when = due(policy, after, at)
-        if after == stored.desk and when == stored.due:
-            return sealed
-        for one in suppressed:
-            tools.desks.settle(Settled(_keys(one.requests), "suppressed", one.reason))
-        if sealed is not None and stored.desk.sealed is None:
-            tools.desks.put_alert(_new_record(after, sealed, present, account, tools.make_token()))
-        try:
-            tools.desks.save(_next(tools, stored, after, at))
-        except ConflictError:
-            continue
-        return sealed
-    raise AssertionError("the attempts end by themselves")
 
 
 def _named(tools: AlertTools, account: PresentAccount | None) -> Collection[str]:
@@ -239,10 +321,14 @@ def _settle_sealed(
             after = reduce(forget_lead, (one.lead for one in sealed.leads), stored.desk)
         if after == stored.desk:
             return
+        following = _next(tools, stored, after, now)
         try:
-            tools.desks.save(_next(tools, stored, after, now))
+            tools.desks.save(following)
         except ConflictError:
             continue
+        if following.due is not None and following.due <= now:
+            # What came while this was on its way, and found the desk leased.
+            tools.releases.send_all([Release(name).body()])
         return
 
 
@@ -255,8 +341,9 @@ def _next(tools: AlertTools, stored: StoredDesk, desk: Desk, at: Millis) -> Stor
     return StoredDesk(desk, stored.version + 1, when, last if when is None else None)
 
 
-def _look_at(tools: AlertTools, leads: Collection[str], now: datetime) -> dict[str, Present]:
-    return look_at(tools.people, tools.reader, tools.ruleset, leads, now)
+def _look_at(tools: AlertTools, leads: Collection[str], now: datetime, seen: Seen | None = None) -> dict[str, Present]:
+    read = None if seen is None else {pseudonym(seen.lead.identity): seen.lead}
+    return look_at(tools.people, tools.reader, tools.ruleset, leads, now, read)
 
 
 def _look_at_account(tools: AlertTools, account: str | None, now: datetime) -> PresentAccount | None:
@@ -307,19 +394,18 @@ def _keys(requests: Sequence[str]) -> list[ChangeKey]:
 
 
 def _new_record(
-    desk: Desk, sealed: Sealed, present: Mapping[str, Present], account: PresentAccount | None, token: str
+    desk: str, sealed: Sealed, present: Mapping[str, Present], account: PresentAccount | None, token: str
 ) -> AlertRecord:
-    by_root = {pseudonym(one.root.identity): one for one in present.values()}
+    of_account = [] if account is None else [_account_entry(one, account) for one in sealed.leads if one.is_account]
+    of_people = [_entry(one, present[one.lead]) for one in sealed.leads if one.lead in present]
     return AlertRecord(
         id=sealed.id,
         kind=sealed.kind,
-        account=desk.account,
-        desk=desk.name,
+        account=Desk(desk).account,
+        desk=desk,
         sealed_at=sealed.at,
-        entries=[
-            _entry(one, by_root[one.lead]) if not one.is_account or account is None else _account_entry(one, account)
-            for one in sealed.leads
-        ],
+        # The account comes first, as in what is sealed.
+        entries=[*of_account, *of_people],
         token=token,
     )
 
@@ -352,13 +438,16 @@ def _compose(
 
     Where an account alone is told of, they are those of its people who make it what it is.
     """
+    chances = judge_calibration(tools.calibration(), tools.ruleset.version, tools.clock())
     told = [(waiting, present[waiting.lead]) for waiting in sealed.leads if waiting.lead in present]
     asked = next((one for one in sealed.leads if one.is_account), None) if account is not None else None
     if told:
-        leads = tuple(_compose_lead(tools, waiting, one, record) for waiting, one in told)
+        leads = tuple(_compose_lead(tools, waiting, one, record, chances) for waiting, one in told)
         name = _account_name(told[0][1], leads[0])
     elif account is not None and asked is not None:
-        leads = tuple(_compose_person(tools, asked, person, points, record) for person, points in account.shown)
+        leads = tuple(
+            _compose_person(tools, asked, person, points, record, chances) for person, points in account.shown
+        )
         name = account.name or leads[0].person["company"]
     else:
         return None
@@ -370,11 +459,14 @@ def _compose(
         account=None if record.account is None else AlertAccount(record.account, name, move),
         leads=leads,
         ruleset=tools.ruleset.version,
+        calibration=chances.note,
         stage=tools.stage,
     )
 
 
-def _compose_lead(tools: AlertTools, waiting: Waiting, one: Present, record: AlertRecord) -> AlertedLead:
+def _compose_lead(
+    tools: AlertTools, waiting: Waiting, one: Present, record: AlertRecord, chances: Chances
+) -> AlertedLead:
     lead, main = display_id(one.root.identity), waiting.main
     person, reasons = describe_person(lead, one.state), _reasons(tools.ruleset, one.score)
     return AlertedLead(
@@ -388,6 +480,7 @@ def _compose_lead(tools: AlertTools, waiting: Waiting, one: Present, record: Ale
         score=one.score.total,
         previous_score=main.previous_score,
         groups=one.score.groups,
+        p_convert=chances.of(one.score),
         reasons=reasons,
         reason=main.reason,
         at=format_instant(main.at),
@@ -407,7 +500,7 @@ def _compose_move(asked: Waiting, account: PresentAccount) -> AccountMove:
 
 
 def _compose_person(
-    tools: AlertTools, asked: Waiting, one: AccountPerson, points: float, record: AlertRecord
+    tools: AlertTools, asked: Waiting, one: AccountPerson, points: float, record: AlertRecord, chances: Chances
 ) -> AlertedLead:
     """Return one of those who make an account hot; it has not changed itself."""
     lead = display_id(one.identity)
@@ -421,6 +514,7 @@ def _compose_person(
         score=one.score.total,
         previous_score=one.score.total,
         groups=one.score.groups,
+        p_convert=chances.of(one.score),
         reasons=reasons,
         reason=f"adds {points:.1f} to what its account scores",
         at=format_instant(asked.main.at),

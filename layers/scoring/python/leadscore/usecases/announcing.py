@@ -1,6 +1,7 @@
 """Announcing what a commit recorded as pending: to a desk for people, on the bus for machines; then it is forgotten.
 
-Each step may be repeated after a crash; the change's id tells a repeat from a second change.
+Each step may be repeated after a crash; the change's id tells a repeat from a second change. People come first, and
+whether or not they could be told, the desk has what they are to be told of: machines are told, and it is forgotten.
 """
 
 from __future__ import annotations
@@ -16,10 +17,7 @@ FOR_PEOPLE_ALONE = frozenset(("hand_raise", "fit"))
 
 
 class PendingChanges(Protocol):
-    """What the store still has to announce."""
-
-    def pending(self, identity: Identity) -> tuple[Change, ...]:
-        """Return the changes of the identity that wait to be announced, oldest first."""
+    """Where changes wait to be announced."""
 
     def clear_pending(self, identity: Identity, ids: Sequence[str]) -> None:
         """Forget changes that were announced."""
@@ -32,20 +30,24 @@ class Announcer(Protocol):
         """Send the change."""
 
 
-# Puts a change on record and, where people are to be told of it, on the desk; raises otherwise.
-Take = Callable[[Identity, Change], None]
-TakeOfAccount = Callable[[AccountChange], None]
+# Puts changes on record and, where people are to be told of them, on the desk; raises otherwise. Returns what tells
+# people of those that may go out at once.
+Take = Callable[[Identity, Sequence[Change]], Callable[[], object]]
+TakeOfAccount = Callable[[Sequence[AccountChange]], Callable[[], object]]
 
 
-def announce_pending(store: PendingChanges, take: Take, machines: Announcer, identity: Identity) -> list[Change]:
-    """Deliver and forget every pending change of `identity`, and return them; what fails stays pending and raises."""
-    changes = store.pending(identity)
-    for change in changes:
-        take(identity, change)
-        if change.kind not in FOR_PEOPLE_ALONE:
-            machines.announce(change)
-        store.clear_pending(identity, [change.id])
-    return list(changes)
+def announce_pending(
+    store: PendingChanges, take: Take, machines: Announcer, identity: Identity, changes: Sequence[Change]
+) -> None:
+    """Deliver and forget changes that are pending on `identity`; what fails stays pending and raises."""
+    publish = take(identity, changes)
+    try:
+        publish()
+    finally:
+        for change in changes:
+            if change.kind not in FOR_PEOPLE_ALONE:
+                machines.announce(change)
+            store.clear_pending(identity, [change.id])
 
 
 class PendingAccountChanges(Protocol):
@@ -70,8 +72,11 @@ def announce_pending_of_account(
 ) -> list[AccountChange]:
     """Deliver and forget every pending change of an account, and return them; what fails stays pending and raises."""
     changes = store.pending_of_account(account)
-    for change in changes:
-        take(change)
-        machines.announce(change)
-        store.clear_pending_of_account(account, [change.id])
+    publish = take(changes)
+    try:
+        publish()
+    finally:
+        for change in changes:
+            machines.announce(change)
+            store.clear_pending_of_account(account, [change.id])
     return list(changes)

@@ -33,7 +33,7 @@ from leadscore.usecases.erasing import Sweep, sweep_up
 from leadscore.usecases.quarantining import Gate, set_apart
 from leadscore.usecases.rate_message import Rate
 from leadscore.usecases.rating import rate_account
-from leadscore.usecases.records import Event, Graves, Quarantined, Reader
+from leadscore.usecases.records import Event, Graves, Quarantined, Reader, StoredIdentity
 from leadscore.usecases.scoring import Outcome, Tools, accounts_of, apply_events, group_by_lead, refresh
 
 if TYPE_CHECKING:
@@ -143,9 +143,12 @@ def score_batch(
     if gate is not None:
         brought = _set_apart(tools, gate, brought, outcome, _came_before(records))
     owed: dict[Rate, list[str]] = {}
-    for lead in _by_lead(tools, brought, outcome):
+    leads = _by_lead(tools, brought, outcome)
+    for lead, identities_of_it in leads:
+        # Behind others, what was read before their turn may be long gone.
+        seen = _only_root(identities_of_it) if len(leads) == 1 else None
         with outcome.attempting(tuple(lead), "a lead was not scored"):
-            done, unrated = _score_lead(tools, queues, lead)
+            done, unrated = _score_lead(tools, queues, lead, seen)
             outcome.repeated += [m for m, (_, one) in lead.items() if _message_id(one) in done]
             for rate in unrated:
                 owed.setdefault(rate, []).extend(lead)
@@ -266,31 +269,46 @@ def _set_apart(
     return {message: one for message, one in brought.items() if message not in gone}
 
 
-def _by_lead(tools: Tools, brought: Mapping[str, Message], outcome: BatchOutcome) -> list[About]:
-    """Return per lead its messages, each with the identity it is about; those about erased people are done."""
+def _by_lead(
+    tools: Tools, brought: Mapping[str, Message], outcome: BatchOutcome
+) -> list[tuple[About, Mapping[Identity, StoredIdentity]]]:
+    """Return per lead its messages, each with the identity it is about, and those identities as they were read.
+
+    Messages about erased people are done.
+    """
     about: dict[Identity, About] = {}
     for message, one in brought.items():
         if not isinstance(one, Spread | Sweep | Rate):
             identity = one.identity if isinstance(one, Refresh) else identities(one.event, tools.ruleset.identity)[0]
             about.setdefault(identity, {})[message] = (identity, one)
     return [
-        {message: one for identity in lead for message, one in about[identity].items()}
+        ({message: one for identity in lead for message, one in about[identity].items()}, lead)
         for lead in _group(tools, about, outcome)
     ]
 
 
-def _group(tools: Tools, about: Mapping[Identity, About], outcome: BatchOutcome) -> list[list[Identity]]:
+def _only_root(lead: Mapping[Identity, StoredIdentity]) -> StoredIdentity | None:
+    """Return the root of a lead where nothing else was brought of it."""
+    [first, *others] = lead.values()
+    return first if first.owner is None and not others else None
+
+
+def _group(
+    tools: Tools, about: Mapping[Identity, About], outcome: BatchOutcome
+) -> list[dict[Identity, StoredIdentity]]:
     try:
         return group_by_lead(tools.store, about) if about else []
     except Exception:  # noqa: BLE001  an identity that cannot be read must not stop those beside it
-        leads: list[list[Identity]] = []
+        leads: list[dict[Identity, StoredIdentity]] = []
         for identity, messages in about.items():
             with outcome.attempting(tuple(messages), "an identity was not read"):
                 leads += group_by_lead(tools.store, [identity])
         return leads
 
 
-def _score_lead(tools: Tools, queues: Queues, lead: About) -> tuple[frozenset[str], frozenset[Rate]]:
+def _score_lead(
+    tools: Tools, queues: Queues, lead: About, seen: StoredIdentity | None
+) -> tuple[frozenset[str], frozenset[Rate]]:
     """Apply what is about one lead and hand on what is left to do, but for the accounts to rate, which are returned.
 
     Beside them are the message ids that the log held before.
@@ -300,7 +318,8 @@ def _score_lead(tools: Tools, queues: Queues, lead: About) -> tuple[frozenset[st
     for imported in (True, False):
         brought = [(identity, one) for identity, one in lead.values() if one.imported is imported]
         if brought:
-            done = _apply(replace(tools, cause="import") if imported else tools, brought)
+            done = _apply(replace(tools, cause="import") if imported else tools, brought, seen)
+            seen = None
             hand_on(queues, replace(done, unrated=frozenset()), imported=imported)
             repeated |= done.repeated
             unrated |= {Rate(account, imported) for account in done.unrated}
@@ -319,7 +338,7 @@ def _rate_accounts(tools: Tools, queues: Queues, brought: Mapping[str, Message],
                 queues.changes.send_all([json.dumps({"account": rate.account})])
 
 
-def _apply(tools: Tools, brought: Iterable[tuple[Identity, Arrival | Refresh]]) -> Outcome:
+def _apply(tools: Tools, brought: Iterable[tuple[Identity, Arrival | Refresh]], seen: StoredIdentity | None) -> Outcome:
     events: dict[Identity, list[Event]] = {}
     outdated: list[Identity] = []
     for identity, one in brought:
@@ -327,7 +346,7 @@ def _apply(tools: Tools, brought: Iterable[tuple[Identity, Arrival | Refresh]]) 
             outdated = [identity]
         else:
             events.setdefault(identity, []).append(one.event)
-    done = apply_events(tools, events) if events else Outcome()
+    done = apply_events(tools, events, seen) if events else Outcome()
     for identity in outdated:
         more = refresh(tools, identity)
         # Whether it was this that changed the lead, or a delivery before that died, nobody knows.

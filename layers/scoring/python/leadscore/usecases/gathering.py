@@ -64,12 +64,22 @@ class Gathered:
     claims_left: bool = False
 
 
-def gather(reader: Reader, ruleset: Ruleset, waiting: Members, at: Millis, depth: Depth) -> Gathered:
+def gather(
+    reader: Reader,
+    ruleset: Ruleset,
+    waiting: Members,
+    at: Millis,
+    depth: Depth,
+    seen: StoredIdentity | None = None,
+) -> Gathered:
     """Return what the events of the strongest identity of `waiting`, and of all others of its lead, come to.
 
-    The events must be in the log. Raises ConflictError where the items that were read do not belong together.
+    The events must be in the log. A root that was `seen` before they were is not read again: what then comes out holds
+    only if it is written at the version that was seen. Raises ConflictError where the items that were read do not
+    belong together.
     """
-    paths = {identity: load_path(reader, identity) for identity in waiting}
+    known = {} if seen is None else {seen.identity: [seen]}
+    paths = {identity: known.get(identity) or load_path(reader, identity) for identity in waiting}
     root = paths[max(waiting, key=strength)][-1]
     members = tuple(identity for identity, path in paths.items() if path[-1].identity == root.identity)
     if any(paths[member][-1].version != root.version for member in members):

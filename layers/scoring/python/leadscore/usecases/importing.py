@@ -128,7 +128,7 @@ class Importer:
             if line.text is not None and not line.text.strip():
                 continue
             try:
-                event = _read(line, now)
+                event = read_past_event(line, now)
             except InvalidEvent as problem:
                 rejected.append(Rejected(line.end.line, problem.code, problem.message, line.text))
                 continue
@@ -247,7 +247,8 @@ def _until_full(importer: Importer, source: Source, start: Place, limits: Limits
         yield step
 
 
-def _read(line: Line, now: Millis) -> NormalisedEvent:
+def read_past_event(line: Line, now: Millis) -> NormalisedEvent:
+    """Return the event that a line of an archive holds, as it is in the log; raises InvalidEvent."""
     if line.text is None:
         raise InvalidEvent("line_too_long", "the line is longer than any event")
     try:

@@ -5,7 +5,7 @@ Invariant: who is erased is not found, and nothing is said of anybody that was n
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,13 +41,21 @@ def text_of(state: State, trait: str) -> str | None:
 
 
 def look_at(
-    people: People, reader: Reader, ruleset: Ruleset, leads: Collection[str], now: datetime
+    people: People,
+    reader: Reader,
+    ruleset: Ruleset,
+    leads: Collection[str],
+    now: datetime,
+    read: Mapping[str, StoredIdentity] | None = None,
 ) -> dict[str, Present]:
-    """Return by pseudonym how each of the leads stands; those that are erased or were never written are left out."""
+    """Return by pseudonym how each of the leads stands; those that are erased or were never written are left out.
+
+    Those of them that the caller has `read` at this moment are not read again.
+    """
     found: dict[str, Present] = {}
     accounts: dict[str | None, AccountState | None] = {None: None}
     for name in sorted(leads):
-        stored = people.look_up(name)
+        stored = (read or {}).get(name) or people.look_up(name)
         if not isinstance(stored, StoredIdentity):
             continue
         root = stored if stored.owner is None else walk_up(reader, stored.owner.owner)[-1]

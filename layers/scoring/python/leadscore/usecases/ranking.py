@@ -28,9 +28,11 @@ from typing import NamedTuple, Protocol
 from leadscore.core.changes import Person, Reason
 from leadscore.core.identity import Identity, display_id
 from leadscore.core.instants import Millis, format_instant, from_datetime, to_datetime
+from leadscore.core.p_convert import CalibrationNote, PConvert
 from leadscore.core.ruleset import Ruleset
 from leadscore.core.scoring import Score
 from leadscore.core.state import State
+from leadscore.usecases.chances import NO_CHANCES, Chances
 from leadscore.usecases.deciding import bounds_loosely, highest_score, is_surely_elsewhere, rank_key
 from leadscore.usecases.queries import Cursor, LeadsQuery
 from leadscore.usecases.records import Ranked, Reader, StoredIdentity
@@ -54,6 +56,7 @@ class RankedLead:
     person: Person
     score: Score
     reasons: list[Reason]
+    p_convert: PConvert | None
 
     def to_dict(self) -> dict[str, object]:
         """Return the line as plain JSON types."""
@@ -63,6 +66,7 @@ class RankedLead:
             "fit": self.score.groups["fit"],
             "engagement": self.score.groups["engagement"],
             "tier": self.score.tier,
+            "p_convert": None if self.p_convert is None else self.p_convert.to_dict(),
             "reasons": self.reasons,
         }
 
@@ -71,12 +75,13 @@ class RankedLead:
 class Page:
     """Part of the ranked list as of `at`; `next_cursor` is None on the last page.
 
-    `loose` are leads whose place in the index should be moved.
+    `calibration` is what the chances to convert are from. `loose` are leads whose place in the index should be moved.
     """
 
     leads: list[RankedLead]
     next_cursor: str | None
     at: str
+    calibration: CalibrationNote
     loose: tuple[Identity, ...] = ()
 
     def to_rows(self) -> list[dict[str, object]]:
@@ -85,7 +90,12 @@ class Page:
 
     def to_dict(self) -> dict[str, object]:
         """Return the page as plain JSON types."""
-        return {"leads": self.to_rows(), "next_cursor": self.next_cursor, "at": self.at}
+        return {
+            "leads": self.to_rows(),
+            "next_cursor": self.next_cursor,
+            "at": self.at,
+            "calibration": self.calibration.to_dict(),
+        }
 
 
 class TooManyLeadsError(Exception):
@@ -106,14 +116,22 @@ class EventQueue(Protocol):
         """Send every message; raises unless all were accepted."""
 
 
-def rank_leads(reader: Reader, ruleset: Ruleset, query: LeadsQuery, now: datetime, *, patience: int = PATIENCE) -> Page:
+def rank_leads(
+    reader: Reader,
+    ruleset: Ruleset,
+    query: LeadsQuery,
+    now: datetime,
+    chances: Chances = NO_CHANCES,
+    *,
+    patience: int = PATIENCE,
+) -> Page:
     """Return the page that `query` asks for, ranked as of its cursor's instant, else of `now`.
 
     Every page walks the index from the top, so that a later page costs more than the first; raises TooManyLeadsError
     where that is more than `patience` allows.
     """
     at = query.cursor.at if query.cursor is not None else from_datetime(now)
-    page = _Making(ruleset, query, at, patience)
+    page = _Making(ruleset, query, at, chances, patience)
     members = None if query.account is None else (lead for _, lead in reader.walk_members(query.account))
     for leads in page.chunks(page.walk_ranking(reader) if members is None else members):
         for root, state, score in score_leads(reader, ruleset, leads, to_datetime(at)):
@@ -143,10 +161,11 @@ class _Place(NamedTuple):
 class _Making:
     """A page in the making: its best places so far, and what can still come on to it."""
 
-    def __init__(self, ruleset: Ruleset, query: LeadsQuery, at: Millis, patience: int) -> None:
+    def __init__(self, ruleset: Ruleset, query: LeadsQuery, at: Millis, chances: Chances, patience: int) -> None:
         self._ruleset = ruleset
         self._query = query
         self._at = at
+        self._chances = chances
         self._patience = patience
         cursor = query.cursor
         self._after = (-cursor.score, cursor.lead) if cursor is not None else None
@@ -195,10 +214,15 @@ class _Making:
         goes_on = len(self._best) == self._wanted
         cursor = Cursor(self._at, shown[-1].score.total, shown[-1].order[1]).encode() if goes_on else None
         leads = [
-            RankedLead(describe_person(display_id(identity), state), score, top_reasons(self._ruleset, score))
+            RankedLead(
+                describe_person(display_id(identity), state),
+                score,
+                top_reasons(self._ruleset, score),
+                self._chances.of(score),
+            )
             for (_, identity), state, score in shown
         ]
-        return Page(leads, cursor, format_instant(self._at), tuple(self._loose))
+        return Page(leads, cursor, format_instant(self._at), self._chances.note, tuple(self._loose))
 
     def _is_elsewhere(self, entry: Ranked) -> bool:
         wanted = self._query.tier

@@ -28,6 +28,8 @@ from leadscore.usecases.scoring import Outcome, Tools, apply_events, group_by_le
 from leadscore.usecases.snapshots import Snapshot, misplaced, read_snapshot
 from leadscore.usecases.verifying import Difference, Verified, belongs_elsewhere, verify_lead
 
+# How many a rebuild of all cuts the table into.
+SEGMENTS = 32
 _MENDS_AT_ONCE = 50
 _ITEMS_PER_PAGE = 50
 # What is told after one call fits what Step Functions hands on, 256 KB, unless a page alone is beyond all measure.

@@ -57,23 +57,24 @@ class Outcome:
     unrated: frozenset[str] = frozenset()
 
 
-def group_by_lead(reader: Reader, brought: Iterable[Identity]) -> list[list[Identity]]:
+def group_by_lead(reader: Reader, brought: Iterable[Identity]) -> list[dict[Identity, StoredIdentity]]:
     """Return the identities of each lead together, as far as they are joined by now; those of erased people are not in.
 
-    A hint that saves writes: nothing depends on whether it is still true.
+    A hint that saves requests: nothing depends on whether it is still true.
     """
-    leads: dict[Identity, list[Identity]] = {}
+    leads: dict[Identity, dict[Identity, StoredIdentity]] = {}
     for identity, found in reader.load_identities(list(brought)).items():
         root = found if found.owner is None else walk_up(reader, found.owner.owner)[-1]
         if not root.erased:
-            leads.setdefault(root.identity, []).append(identity)
+            leads.setdefault(root.identity, {})[identity] = found
     return list(leads.values())
 
 
-def apply_events(tools: Tools, members: Members) -> Outcome:
+def apply_events(tools: Tools, members: Members, seen: StoredIdentity | None = None) -> Outcome:
     """Apply events by the identity that they are logged under, in any order, known ones included.
 
-    Raises ContentionError when other writers won every attempt.
+    A root that was `seen` a moment ago is not read again before it is written. Raises ContentionError when other
+    writers won every attempt.
     """
     logged = {identity: tools.store.put_events(identity, events) for identity, events in members.items()}
     repeated = frozenset(message for log in logged.values() for message in log.known)
@@ -84,7 +85,7 @@ def apply_events(tools: Tools, members: Members) -> Outcome:
     known = bool(repeated)
     changed = apply_to_accounts(tools.store, tools.ruleset, _all_events(relevant), tools.pause)
     depth = Depth.ALL if known else Depth.NOTHING
-    trail = _write_leads(tools, relevant, depth, refreshing=known)
+    trail = _write_leads(tools, relevant, depth, refreshing=known, seen=None if known else seen)
     if trail.robbed or known:
         _settle_robbed(tools, relevant, trail)
     if known:
@@ -147,12 +148,15 @@ def _all_events(members: Members) -> list[Event]:
     return [event for events in members.values() for event in events]
 
 
-def _write_leads(tools: Tools, members: Members, depth: Depth, *, refreshing: bool = False) -> _Trail:
+def _write_leads(
+    tools: Tools, members: Members, depth: Depth, *, refreshing: bool = False, seen: StoredIdentity | None = None
+) -> _Trail:
     """Write every lead of `members`."""
     waiting = dict(members)
     trail = _Trail()
     while waiting:
-        written, gathered = _write_lead(tools, waiting, depth, trail, refreshing=refreshing)
+        written, gathered = _write_lead(tools, waiting, depth, trail, refreshing=refreshing, seen=seen)
+        seen = None
         trail.pending |= {one.identity for one in written if one.pending}
         trail.robbed |= bool(gathered.robbed)
         depth = max(depth, gathered.depth)
@@ -170,15 +174,21 @@ def _write_leads(tools: Tools, members: Members, depth: Depth, *, refreshing: bo
 
 
 def _write_lead(
-    tools: Tools, waiting: Members, depth: Depth, trail: _Trail, *, refreshing: bool
+    tools: Tools,
+    waiting: Members,
+    depth: Depth,
+    trail: _Trail,
+    *,
+    refreshing: bool,
+    seen: StoredIdentity | None,
 ) -> tuple[Sequence[StoredIdentity], Gathered]:
     """Write the first lead of `waiting`."""
     for _ in attempts(tools.pause, "a lead"):
         now = tools.clock()
         try:
-            gathered = gather(tools.store, tools.ruleset, waiting, from_datetime(now), depth)
-            written = _compose(tools, gathered, now, trail, refreshing=refreshing)
+            written, gathered = _gather_and_compose(tools, waiting, depth, trail, now, refreshing=refreshing, seen=seen)
         except ConflictError:
+            seen = None
             continue
         try:
             if written:
@@ -186,10 +196,32 @@ def _write_lead(
         except ConflictError:
             # It may have been written after all, and then it is to be settled as if there had been no conflict.
             trail.tried += written
-            depth = max(depth, gathered.depth)
+            depth, seen = max(depth, gathered.depth), None
             continue
         return written, gathered
     raise AssertionError("the attempts end by themselves")
+
+
+def _gather_and_compose(
+    tools: Tools,
+    waiting: Members,
+    depth: Depth,
+    trail: _Trail,
+    now: datetime,
+    *,
+    refreshing: bool,
+    seen: StoredIdentity | None,
+) -> tuple[Sequence[StoredIdentity], Gathered]:
+    """Return what is to be written of the first lead of `waiting`.
+
+    What comes of a root that was seen before its events were in the log is written at the version that was seen, or
+    not at all: it was the same all the while. That there is nothing to write proves no such thing, so then it is read.
+    """
+    gathered = gather(tools.store, tools.ruleset, waiting, from_datetime(now), depth, seen)
+    written = _compose(tools, gathered, now, trail, refreshing=refreshing)
+    if written or seen is None:
+        return written, gathered
+    return _gather_and_compose(tools, waiting, depth, trail, now, refreshing=refreshing, seen=None)
 
 
 def _written_after_all(reader: Reader, tried: Sequence[StoredIdentity]) -> set[Identity]:

@@ -11,10 +11,12 @@ from leadscore.core.changes import Person, Reason
 from leadscore.core.explaining import explain_score
 from leadscore.core.identity import Identity, display_id
 from leadscore.core.instants import from_datetime, to_datetime
+from leadscore.core.p_convert import CalibrationNote, PConvert
 from leadscore.core.ruleset import Ruleset
 from leadscore.core.scoring import Score, score_state
 from leadscore.core.state import AccountState, State
 from leadscore.usecases.accounts import load_account_states
+from leadscore.usecases.chances import NO_CHANCES, Chances
 from leadscore.usecases.forest import find_lead, load_log, load_state, load_tree
 from leadscore.usecases.records import Reader, StoredIdentity
 from leadscore.usecases.timeline import Timeline, TimelineQuery, read_timeline
@@ -42,7 +44,11 @@ class AsOf:
 
 @dataclass(frozen=True, slots=True)
 class LeadView:
-    """One lead as people read it; `as_of` is set where an instant was asked for. Personal data: do not log."""
+    """One lead as people read it. Personal data: do not log.
+
+    `as_of` is set where an instant or a ruleset was asked for, `calibration` where neither was: a chance to convert is
+    of now.
+    """
 
     lead: str
     identities: list[str]
@@ -50,9 +56,11 @@ class LeadView:
     score: Score
     timeline: Timeline
     as_of: AsOf | None = None
+    p_convert: PConvert | None = None
+    calibration: CalibrationNote | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Return the view as plain JSON types: identities, traits, account, score, explanation, timeline."""
+        """Return the view as plain JSON types: identities, traits, account, score, chance, explanation, timeline."""
         return {
             "id": self.lead,
             **({} if self.as_of is None else {"as_of": asdict(self.as_of)}),
@@ -60,14 +68,26 @@ class LeadView:
             "traits": self.state.traits,
             "account": self.state.account,
             "score": self.score.to_dict(),
+            **self._chance(),
             "explanation": explain_score(self.score),
             "events": self.timeline.events,
             "next_cursor": self.timeline.next_cursor,
         }
 
+    def _chance(self) -> dict[str, object]:
+        if self.calibration is None:
+            return {}
+        chance = None if self.p_convert is None else self.p_convert.to_dict()
+        return {"p_convert": chance, "calibration": self.calibration.to_dict()}
+
 
 def read_lead(
-    reader: Reader, ruleset: Ruleset, text: str, now: datetime, wanted: TimelineQuery = _NEWEST
+    reader: Reader,
+    ruleset: Ruleset,
+    text: str,
+    now: datetime,
+    wanted: TimelineQuery = _NEWEST,
+    chances: Chances = NO_CHANCES,
 ) -> LeadView | None:
     """Return the lead that `text` names by any of its identities, or None where nothing is known of it."""
     root = find_lead(reader, text)
@@ -77,12 +97,15 @@ def read_lead(
     log = load_log(reader, tree)
     state = load_state(reader, ruleset, root, from_datetime(now))
     account = load_account_states(reader, ruleset, [state.account]).get(state.account)
+    score = score_now(state, account, now)
     return LeadView(
         lead=display_id(root.identity),
         identities=[one.identity for one in tree],
         state=state,
-        score=score_now(state, account, now),
+        score=score,
         timeline=read_timeline(log, wanted),
+        p_convert=chances.of(score),
+        calibration=chances.note,
     )
 
 
