@@ -28,6 +28,8 @@ from infra.stages import Stage
 # As long as a function may run: the conclusion fits all criteria together.
 INSIGHTS_TIMEOUT = 900
 _RETRY = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2, "BackoffRate": 2, "MaxAttempts": 6}]
+# Lambda tells an error by its class; this one stays however often a run is concluded again.
+_NEVER_AGAIN = {"ErrorEquals": ["IncompleteRunError"], "MaxAttempts": 0}
 
 
 class InsightsMachine(Construct):
@@ -94,6 +96,7 @@ def _definition(stage: Stage, partition: str, worker: str) -> dict[str, object]:
     }
     conclude = {
         **task,
+        "Retry": [_NEVER_AGAIN, *_RETRY],
         "Parameters": {"FunctionName": worker, "Payload": {"conclude.$": "$"}},
         "ResultSelector": {"concluded.$": "$.Payload"},
         "OutputPath": "$.concluded",

@@ -113,7 +113,8 @@ class StatefulStack(Stack):
             self,
             "Ruleset",
             parameter_name=ruleset_name(stage),
-            description="The published ruleset, as JSON, or the names of its parts",
+            # Never to be changed: CloudFormation would write the file's value along with it, over what was pushed.
+            description="The published ruleset, as JSON",
             string_value=ruleset,
             # Standard while it fits 4 KB; and a parameter that once grew beyond that cannot become standard again.
             tier=ssm.ParameterTier.INTELLIGENT_TIERING,

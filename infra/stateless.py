@@ -554,6 +554,7 @@ class StatelessStack(Stack):
                 "TABLE_NAME": state.table.table_name,
                 "BUS_NAME": state.bus.event_bus_name,
                 "RULESET_PARAMETER": state.ruleset.parameter_name,
+                "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "WORK_SECONDS": str(stage.insights_work_seconds),
             },
             reads_ruleset=True,

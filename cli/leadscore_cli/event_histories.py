@@ -56,7 +56,8 @@ class EventHistories:
                 accounts[account] = _telling(self._groups.get(account, ()))
             own = {event["messageId"] for event in events}
             others = [e for account in sorted(named) for e in accounts[account] if e["messageId"] not in own]
-            yield History(lead=lead, events=events, account_events=others, body=None)
+            owners = {identity: self._owners[identity] for identity in tree if identity in self._owners}
+            yield History(lead=lead, events=events, account_events=others, body=None, owners=owners)
 
     def add(self, event: NormalisedEvent, policy: IdentityPolicy) -> None:
         """Take one event in."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -44,13 +45,19 @@ def insights(
 
 
 def refresh_insights(target: Target) -> RunStanding:
-    """Have insights learned anew and wait until readers get them; raises CommandError where the run stopped."""
+    """Have insights learned anew and wait until readers get them.
+
+    Raises CommandError where the run stopped, or where AWS does not let it be started or followed.
+    """
     names = target.deployment
-    with target.states() as states, target.dynamodb(1) as dynamodb:
-        run = begin_insights(states, names.insights_machine_arn)
-        report(_BEGINNINGS[run.origin])
-        items = dynamodb.describe_table(TableName=names.table)["Table"]["ItemCount"]
-        standing = _follow(run, items)
+    try:
+        with target.states() as states, target.dynamodb(1) as dynamodb:
+            run = begin_insights(states, names.insights_machine_arn)
+            report(_BEGINNINGS[run.origin])
+            items = dynamodb.describe_table(TableName=names.table)["Table"]["ItemCount"]
+            standing = _follow(run, items)
+    except (BotoCoreError, ClientError) as problem:
+        raise CommandError(f"the run cannot be started or followed: {problem}") from problem
     if not standing.is_complete:
         why = "`leadscore logs insights` says why"
         raise CommandError(f"the run stopped ({standing.status}): {why}", standing.reason)

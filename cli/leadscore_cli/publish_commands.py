@@ -146,6 +146,11 @@ def _follow(target: Target, told: Published) -> None:
     if not standing.is_complete:
         message = f"it is published, but the re-score stopped ({standing.status}): `leadscore rebuild --all --outdated`"
         raise CommandError(message, standing.reason)
+    if failed := standing.counts["failed"]:
+        raise CommandError(
+            f"it is published, but {failed} lead(s) were not scored again: `leadscore rebuild --all --outdated`",
+            "`leadscore logs rebuild` says why",
+        )
 
 
 def _find_published(target: Target, version: str) -> Ruleset:

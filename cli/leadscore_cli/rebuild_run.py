@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadscore.usecases.rebuilding import SEGMENTS, Found, Segment
+from leadscore_cli.failures import CommandError
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -111,7 +112,10 @@ def begin_run(client: SFNClient, machine: str, now: datetime, *, outdated_only: 
     fresh = {number: Segment(number, SEGMENTS, outdated_only=outdated_only) for number in range(SEGMENTS)}
     if newest and newest[0]["status"] == "RUNNING":
         execution = newest[0]["executionArn"]
-        return open_run(client, execution)
+        run = open_run(client, execution)
+        if not outdated_only and any(segment.outdated_only for segment in run.segments.values()):
+            raise CommandError("leads are being brought under a new ruleset: run it again once that is over")
+        return run
     known = {} if anew or not newest else _left_by(client, newest[0], now)
     goes_on = bool(known) and all(segment.outdated_only == outdated_only for segment in known.values())
     segments = known if goes_on else fresh

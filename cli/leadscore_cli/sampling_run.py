@@ -9,8 +9,9 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import boto3
@@ -20,6 +21,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from leadscore import parse_ruleset
 from leadscore.adapters.histories import DynamoHistories
+from leadscore.core.instants import DAY
 from leadscore.learning.sampling import Sample, Sampler, Sampling
 from leadscore_cli.aws import local_session
 from leadscore_cli.failures import CommandError
@@ -51,6 +53,7 @@ class Order:
     seed: int
     moment: Moment
     half_lives: bool
+    horizon: int | None
     table: str
     region: str
     endpoint: str | None
@@ -66,6 +69,7 @@ class Order:
             seed=sampling.seed,
             moment=sampling.moment,
             half_lives=sampling.half_lives,
+            horizon=sampling.horizon,
             table=target.deployment.table,
             region=target.deployment.region,
             endpoint=target.endpoint_url,
@@ -76,14 +80,24 @@ class Order:
         """The sampling that is ordered."""
         against = None if self.against is None else parse_ruleset(self.against)
         ruleset = parse_ruleset(self.ruleset)
-        return Sampling(ruleset, self.now, self.window, self.seed, self.moment, against, self.half_lives)
+        return Sampling(ruleset, self.now, self.window, self.seed, self.moment, against, self.half_lives, self.horizon)
 
 
 def take_sample(target: Target, sampling: Sampling, processes: int | None = None) -> Sample:
     """Return the sample of all leads of a stage; how far it has come is shown on a terminal.
 
-    Raises CommandError where the table cannot be read.
+    The log begins as long before `sampling.now` as the stage keeps events. Where it ended well before, the sample is as
+    of its end, as nobody knows what became of its leads since. Raises CommandError where the table cannot be read, or
+    a process that reads it was ended.
     """
+    retention = target.deployment.event_retention_days * DAY
+    sampling = replace(sampling, horizon=sampling.now - retention)
+    sample = _take(target, sampling, processes)
+    end = sample.log_end
+    return sample if end is None else _take(target, replace(sampling, now=end), processes)
+
+
+def _take(target: Target, sampling: Sampling, processes: int | None) -> Sample:
     order = Order.of(sampling, target)
     workers = processes or min(MOST_PROCESSES, os.process_cpu_count() or 1)
     # A forked process would share its parent's connections.
@@ -92,8 +106,8 @@ def take_sample(target: Target, sampling: Sampling, processes: int | None = None
     leads = events = 0
     with ProcessPoolExecutor(workers, mp_context=fresh) as pool, _shown() as progress:
         task = progress.add_task("sampling", total=SEGMENTS, leads=0, events=0)
-        waiting = [pool.submit(sample_segment, order, segment, SEGMENTS) for segment in range(SEGMENTS)]
         try:
+            waiting = [pool.submit(sample_segment, order, segment, SEGMENTS) for segment in range(SEGMENTS)]
             for done in as_completed(waiting):
                 parts.append(done.result())
                 leads += parts[-1].leads
@@ -101,6 +115,8 @@ def take_sample(target: Target, sampling: Sampling, processes: int | None = None
                 progress.update(task, advance=1, leads=leads, events=events)
         except (BotoCoreError, ClientError) as problem:
             raise CommandError(f"the table {order.table} cannot be read: {problem}") from problem
+        except BrokenProcessPool as problem:
+            raise CommandError("a process that reads the log was ended, likely for want of memory") from problem
         finally:
             pool.shutdown(cancel_futures=True)
     first, *others = parts

@@ -56,7 +56,13 @@ reader = DynamoReader(
 )
 ssm = ssm_client()
 ruleset = cached_ruleset(ssm, settings.ruleset_parameter, ttl_seconds=settings.ruleset_ttl_seconds, clock=utc_now)
-calibration = CachedCalibration(client, settings.table_name, ttl_seconds=settings.ruleset_ttl_seconds, clock=utc_now)
+calibration = CachedCalibration(
+    client,
+    settings.table_name,
+    ttl_seconds=settings.ruleset_ttl_seconds,
+    clock=utc_now,
+    report=logger.exception,
+)
 
 
 def get_leads(request: ProxyRequest) -> Answer:

@@ -20,6 +20,7 @@ from leadscore.adapters.learning_items import DynamoInsights
 from leadscore.adapters.rulesets import cached_ruleset
 from leadscore.adapters.settings import InsightsSettings
 from leadscore.adapters.topics import ChangeBus
+from leadscore.core.instants import DAY
 from leadscore.usecases.learning import SampledSegment, conclude_run, take_samples
 
 settings = InsightsSettings.from_env()
@@ -27,6 +28,7 @@ logger = Logger()
 client = dynamodb_client()
 reader = DynamoHistories(client, settings.table_name)
 store = DynamoInsights(client, settings.table_name)
+retention = settings.event_retention_days * DAY
 bus = ChangeBus(bus_client(), settings.bus_name)
 # Not kept for a moment: all calls of a run must see the same one.
 ruleset = cached_ruleset(ssm_client(), settings.ruleset_parameter, ttl_seconds=0, clock=utc_now)
@@ -37,7 +39,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, object]:
     """Sample a part of a segment, or conclude a run."""
     rules = ruleset.value()
     if "conclude" in event:
-        insights = conclude_run(store, bus, rules, [SampledSegment.from_dict(one) for one in event["conclude"]])
+        insights = conclude_run(store, bus, rules, list(map(SampledSegment.from_dict, event["conclude"])), retention)
         moved = [tier["tier"] for tier in insights["tiers"] if tier["moved_from"] is not None]
         return {
             "run": insights["run"],
@@ -46,5 +48,5 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, object]:
             "moved": moved,
         }
     before, until = SampledSegment.from_dict(event), utc_now() + timedelta(seconds=settings.work_seconds)
-    after = take_samples(reader, store, rules, before, lambda: utc_now() >= until)
+    after = take_samples(reader, store, rules, before, lambda: utc_now() >= until, retention)
     return {"next": after.to_dict()}

@@ -46,7 +46,13 @@ store = PendingTable(client, settings.table_name)
 desks = DynamoDesks(client, settings.table_name, **places)
 machines = ChangeBus(bus_client(), settings.bus_name)
 ruleset = cached_ruleset(ssm, settings.ruleset_parameter, ttl_seconds=settings.ruleset_ttl_seconds, clock=utc_now)
-calibration = CachedCalibration(client, settings.table_name, ttl_seconds=settings.ruleset_ttl_seconds, clock=utc_now)
+calibration = CachedCalibration(
+    client,
+    settings.table_name,
+    ttl_seconds=settings.ruleset_ttl_seconds,
+    clock=utc_now,
+    report=logger.exception,
+)
 make_tools = partial(
     AlertTools,
     desks=desks,
@@ -107,6 +113,16 @@ def _work_on(tools: AlertTools, message: dict[str, str]) -> None:
 def _counting[**P](take: Callable[P, Callable[[], Sequence[Alert]]]) -> Callable[P, Callable[[], None]]:
     def counted(*args: P.args, **named: P.kwargs) -> Callable[[], None]:
         publish = take(*args, **named)
-        return lambda: metrics.add_metric("AlertsSent", "Count", len(publish()))
+
+        def publish_and_count() -> None:
+            try:
+                alerts = publish()
+            except Exception:
+                # Its desk has it, and `cool` finds it there: this message again would only hold up the lead's next.
+                logger.exception("an alert was not published: it goes out when its lease is over")
+                return
+            metrics.add_metric("AlertsSent", "Count", len(alerts))
+
+        return publish_and_count
 
     return counted

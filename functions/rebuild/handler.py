@@ -20,6 +20,7 @@ from leadscore.adapters.queues import SqsFifoQueue, SqsQueue
 from leadscore.adapters.rulesets import cached_ruleset
 from leadscore.adapters.scanning import DynamoTable
 from leadscore.adapters.settings import RebuildSettings
+from leadscore.core.ruleset import Ruleset
 from leadscore.usecases.batches import Queues
 from leadscore.usecases.rate_message import RATING_DELAY_SECONDS
 from leadscore.usecases.rebuilding import Segment, rebuild_named, work_on_segment
@@ -43,7 +44,10 @@ queues = Queues(
     ratings=SqsQueue(sqs, settings.events_queue_url, delay_seconds=RATING_DELAY_SECONDS),
 )
 # Not kept for a moment: whoever publishes a ruleset and then rebuilds means that one.
-ruleset = cached_ruleset(ssm_client(), settings.ruleset_parameter, ttl_seconds=0, clock=utc_now)
+ssm = ssm_client()
+ruleset = cached_ruleset(ssm, settings.ruleset_parameter, ttl_seconds=0, clock=utc_now)
+# What a call asks amid its work: one that is published meanwhile ends the call, and its segment begins anew.
+watched = cached_ruleset(ssm, settings.ruleset_parameter, ttl_seconds=2, clock=utc_now)
 
 
 @logger.inject_lambda_context
@@ -56,7 +60,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, object]:
         metrics.add_metric("LeadsDiffering", "Count", int(rebuilt is not None and rebuilt.found != ()))
         return {"rebuilt": None if rebuilt is None else rebuilt.to_dict()}
     before, until = Segment.from_dict(event), utc_now() + timedelta(seconds=settings.work_seconds)
-    work = work_on_segment(tools, table, queues, before, lambda: utc_now() >= until)
+    work = work_on_segment(tools, table, queues, before, lambda: utc_now() >= until or _is_outdated(tools.ruleset))
     for lead, error in work.failures:
         logger.error("a lead was not rebuilt", lead=lead, exc_info=error)
     for found in work.found:
@@ -64,3 +68,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, object]:
     metrics.add_metric("LeadsDiffering", "Count", len({found.lead for found in work.found}))
     metrics.add_metric("LeadsFailed", "Count", len(work.failures))
     return {"next": work.segment.to_dict(), "found": [found.to_dict() for found in work.found]}
+
+
+def _is_outdated(worked_by: Ruleset) -> bool:
+    """Return whether another ruleset was published: leads that are brought under the old one would stay there."""
+    return watched.value().version != worked_by.version

@@ -30,10 +30,12 @@ class MemoryHistories:
         return not stored.erased and stored.owner is None and (known or bool(stored.version))
 
     def _history(self, root: StoredIdentity) -> History:
-        events = load_log(self._store, load_tree(self._store, root))
+        tree = load_tree(self._store, root)
+        events = load_log(self._store, tree)
+        owners = {one.identity: one.owner for one in tree if one.owner is not None}
         named = {str(event["groupId"]) for event in events if event.get("groupId")}
         if root.body is not None and root.body.account is not None:
             named.add(root.body.account)
         accounts = self._store.load_accounts(named)
         told = [event for name in sorted(accounts) for event in account_events(accounts[name])]
-        return History(root.identity, events, told, root.body)
+        return History(root.identity, events, told, root.body, owners)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from leadscore import parse_ruleset
 from leadscore.adapters.histories import DynamoHistories
-from leadscore.core.instants import parse_instant
+from leadscore.core.instants import DAY, parse_instant
 from leadscore.learning.concluding import conclude
 from leadscore.learning.sampling import Sample, Sampler, Sampling
 from leadscore.usecases.histories import History
@@ -49,8 +49,9 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main.app, list(arguments), env={"COLUMNS": "200", "TERM": "dumb"})
 
 
-def sampled(histories: Iterable[History], now: str) -> Sample:
-    sampler = Sampler(Sampling(RULES, parse_instant(now)))
+def sampled(stack: Stack, histories: Iterable[History], now: str) -> Sample:
+    at = parse_instant(now)
+    sampler = Sampler(Sampling(RULES, at, horizon=at - stack.names.event_retention_days * DAY))
     for history in histories:
         sampler.add(history)
     return sampler.sample()
@@ -90,11 +91,11 @@ def test_what_was_imported_is_learned_from_to_the_last_lead(stack: Stack, compan
     assert refreshed.exit_code == 0, refreshed.output
     found: dict[str, Any] = json.loads(refreshed.stdout)
     assert found == stack.api.insights()
-    sample = sampled(logged(stack), found["at"])
+    sample = sampled(stack, logged(stack), found["at"])
     wanted = json.loads(json.dumps(conclude(sample, RULES, run=found["run"], before=None).insights))
     for figures in ("leads", "conversions", "criteria", "pairs", "tiers", "bands", "periods", "calibration", "ruleset"):
         assert found[figures] == wanted[figures], figures
-    own = sampled(told(company), found["at"])
+    own = sampled(stack, told(company), found["at"])
     assert found["leads_read"] >= own.leads == LEADS
     assert found["leads"] >= own.grouped().leads > 100
     assert found["conversions"] >= own.grouped().conversions > 10

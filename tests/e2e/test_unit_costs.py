@@ -155,7 +155,9 @@ class Meter:
             ruleset=self._tools.ruleset,
             publisher=Nowhere(),
             releases=Nowhere(),
-            calibration=CachedCalibration(self._client, self._table, ttl_seconds=60, clock=lambda: NOW).value,
+            calibration=CachedCalibration(
+                self._client, self._table, ttl_seconds=60, clock=lambda: NOW, report=print
+            ).value,
             lead_page=None,
             feedback_url="https://api.example/v1",
             make_token=lambda: "token",

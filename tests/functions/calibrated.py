@@ -17,4 +17,4 @@ FITTED = Calibration(-4.0, 0.05, (0.04, -0.0005, 0.00001), leads=1200, conversio
 def store_calibration(ruleset: str, taken_at: datetime) -> None:
     """Put a calibration of that ruleset's scores in force."""
     dated = DatedCalibration(FITTED, from_datetime(taken_at), 30 * DAY, ruleset)
-    DynamoInsights(boto3.client("dynamodb"), TABLE).replace(taken_at.isoformat(), {}, dated)
+    DynamoInsights(boto3.client("dynamodb"), TABLE).replace(taken_at.isoformat(), from_datetime(taken_at), {}, dated)

@@ -106,8 +106,9 @@ def test_it_tells_what_differs_who_changes_tier_and_how_many_alerts(stage: Stage
     assert told["sent"] == {"alerts": 1, "told_of_leads": 1, "told_of_accounts": 0, "is_all": True}
 
 
-def test_a_sample_has_as_many_leads_as_were_asked_for(stage: Stage) -> None:
-    told = stage.compare(DOCUMENT, sample=5)
+@pytest.mark.parametrize("sample", [5, 5.0])
+def test_a_sample_has_as_many_leads_as_were_asked_for(stage: Stage, sample: float) -> None:
+    told = stage.compare(DOCUMENT, sample=sample)
     assert (told["leads"], told["is_all"], told["changes"]) == (5, False, [])
 
 
@@ -149,6 +150,7 @@ def test_it_writes_nothing(stage: Stage) -> None:
         ({"document": "tiers: []"}, "document: must be the ruleset, an object"),
         ({"document": DOCUMENT, "sample": 0}, "sample: must be a whole number of leads, 1 to 5000"),
         ({"document": DOCUMENT, "sample": 5001}, "sample: must be a whole number of leads, 1 to 5000"),
+        ({"document": DOCUMENT, "sample": 5.5}, "sample: must be a whole number of leads, 1 to 5000"),
         ({"document": DOCUMENT, "sample": True}, "sample: must be a whole number of leads, 1 to 5000"),
         ({"document": DOCUMENT, "sample": "9"}, "sample: must be a whole number of leads, 1 to 5000"),
         ({"document": DOCUMENT, "why": ""}, "unknown field; there are document, sample"),

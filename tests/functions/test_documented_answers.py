@@ -106,7 +106,9 @@ def content(answer: dict[str, Any]) -> dict[str, Any]:
 def learn() -> None:
     """Store what a run comes to that finds nobody to learn from."""
     learned = conclude(Sampler(Sampling(RULESET, from_datetime(NOW))).sample(), RULESET, run="run", before=None)
-    DynamoInsights(boto3.client("dynamodb"), TABLE).replace("run", learned.insights, learned.calibration)
+    DynamoInsights(boto3.client("dynamodb"), TABLE).replace(
+        "run", from_datetime(NOW), learned.insights, learned.calibration
+    )
 
 
 READS: list[tuple[str, str, dict[str, str]]] = [

@@ -103,6 +103,8 @@ def test_a_run_is_what_readers_get_as_it_is_documented(account: Account, capsys:
     assert (found["leads_read"], found["ruleset"]) == (LEADS, RULES.version)
     assert found["leads"] + sum(found["omitted"].values()) == LEADS
     assert found["leads"] > 40
+    # The log keeps 400 days, of which the company was there for a year.
+    assert found["omitted"]["older than the log"] > 0
     assert found["conversions"] > 5
     assert [one["criterion"] for one in found["criteria"]] == [one["id"] for one in sample_ruleset()["criteria"]]  # type: ignore[attr-defined]
     assert (read["headers"]["ETag"], read["headers"]["Cache-Control"]) == ('"run"', "private, no-cache")
@@ -157,7 +159,7 @@ def test_moved_rates_are_announced_and_the_calibration_is_of_the_run(
     assert account.told() == []
     for tier in before["tiers"]:
         tier["usual_rate"] = {"value": 0.999, "low": 0.998, "high": 1.0}
-    store.replace("first", before, None)
+    store.replace("first", from_datetime(UNTIL), before, None)
     answer = run(insights, "second")
     announced = account.told()
     assert {event["detail-type"] for event in announced} == {"TierRateMoved"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -21,7 +21,16 @@ from leadscore.adapters.publications import DynamoLedger
 from leadscore.adapters.rescoring import RebuildMachine
 from leadscore.adapters.ruleset_shelf import SsmShelf
 from leadscore.adapters.rulesets import open_value, read_ruleset
-from leadscore.usecases.publishing import CLAIM_LASTS, Publication, Publisher
+from leadscore.usecases.publishing import (
+    CLAIM_LASTS,
+    Intent,
+    Publication,
+    Publisher,
+    Receipt,
+    UnderWayError,
+    publish,
+    roll_back,
+)
 from leadscore.usecases.rebuilding import SEGMENTS, Segment
 from tests.contract.leads_table import TABLE, create_leads_table
 from tests.functions.deployed import Context, import_function
@@ -345,6 +354,19 @@ def test_the_same_push_goes_on_with_a_dead_one_at_once(stage: Stage) -> None:
     assert stage.active.version == version_of(small(7))
 
 
+def test_the_same_push_long_after_a_dead_one_is_a_publication_of_its_own(stage: Stage) -> None:
+    claim_of_another(stage)
+    stage.now = NOW + timedelta(milliseconds=CLAIM_LASTS + 1)
+    told = json.loads(stage.push(small(7), "tried once more")["body"])["publication"]
+    assert (told["number"], told["by"], told["why"], told["at"]) == (
+        4, CALLER, "tried once more", "2026-03-01T12:01:00.001Z",
+    )  # fmt: skip
+    assert kinds(stage.history()["publications"])[:2] == [
+        ("push", version_of(small(7)), "published"),
+        ("push", version_of(small(7)), "given up"),
+    ]
+
+
 def test_what_is_active_is_not_written_again(stage: Stage) -> None:
     first = json.loads(stage.push(small(6))["body"])
     revision = stage.ssm.get_parameter(Name=NAME)["Parameter"]["Version"]
@@ -424,6 +446,114 @@ def test_a_part_that_a_hand_has_changed_is_written_again_and_never_read(stage: S
     stage.push(small(6))
     stage.ssm.put_parameter(Name=name, Value="by hand", Overwrite=True)
     assert stage.push(large())["statusCode"] == 200
+    assert stage.active.version == version_of(large())
+
+
+def test_the_parts_of_what_a_hand_went_back_to_outlast_the_publications_after_it(stage: Stage) -> None:
+    stage.push(large())
+    switch = stage.value
+    for points in range(6, 14):
+        stage.push(small(points))
+    stage.ssm.put_parameter(Name=NAME, Value=switch, Overwrite=True)
+    for _ in range(3):
+        assert stage.push(large())["statusCode"] == 200
+    ledger = stage.publisher().ledger
+    found = ledger.newest(1)[0]
+    assert (found.kind, found.parts, found.folder) == ("found", len(stage.parts()), stage.parts()[0].split("/")[-2])
+    for number in range(found.number + 1, found.number + 15):
+        assert ledger.claim(Publication(number, version_of(small(6)), "", 0, "", "", "push", "given up"))
+    # Whoever reads at this moment reads the old one's parts.
+    counter = Counter(stage.document)
+    assert stage.push(small(15), counter=counter)["statusCode"] == 200
+    assert set(counter.seen) == {parse_ruleset(large()).document, parse_ruleset(small(15)).document}
+    for points in range(16, 28):
+        stage.push(small(points))
+    assert stage.parts() == []
+
+
+class Hooked(SsmShelf):
+    """A shelf before some steps of which something else happens, once."""
+
+    def __init__(self, ssm: Any, before: str, hook: Callable[[], object]) -> None:
+        super().__init__(ssm, NAME)
+        self._before, self._hooks = before, [hook]
+
+    def drop_parts(self, folder: str, count: int) -> None:
+        self._happen("drop_parts")
+        super().drop_parts(folder, count)
+
+    def put_parts(self, parts: Any) -> str:
+        self._happen("put_parts")
+        return super().put_parts(parts)
+
+    def _happen(self, step: str) -> None:
+        if step == self._before and self._hooks:
+            self._hooks.pop()()
+
+
+def publish_amid(stage: Stage, document: Mapping[str, object], before: str, hook: Callable[[], object]) -> Receipt:
+    """Push a document, and let something happen before a step of that."""
+    publisher = _with(stage.publisher(), Hooked(stage.ssm, before, hook))
+    return publish(publisher, parse_ruleset(document).document, Intent(CALLER, "", None))
+
+
+def test_parts_are_deleted_while_nobody_else_can_go_back_to_them(stage: Stage) -> None:
+    stage.push(large())
+    for points in range(6, 15):
+        stage.push(small(points))
+    refused: list[str] = []
+
+    def go_back() -> None:
+        assert stage.parts() != []
+        with pytest.raises(UnderWayError):
+            roll_back(stage.publisher(), version_of(large()), Intent("", "", None))
+        refused.append(stage.active.version)
+
+    publish_amid(stage, small(15), "drop_parts", go_back)
+    assert refused == [version_of(small(14))]
+    assert (stage.active.version, stage.parts()) == (version_of(small(15)), [])
+
+
+def test_the_same_push_sent_twice_at_once_is_one_publication(stage: Stage) -> None:
+    stage.push(small(6))
+    receipts: list[Receipt] = []
+
+    def push_again() -> None:
+        receipts.append(publish(stage.publisher(), parse_ruleset(large()).document, Intent("", "", None)))
+
+    second = publish_amid(stage, large(), "put_parts", push_again)
+    assert [second] == receipts
+    assert stage.active.version == version_of(large())
+    assert kinds(stage.history()["publications"]) == [
+        ("push", version_of(large()), "published"),
+        ("push", version_of(small(6)), "published"),
+        ("found", version_of(small()), "published"),
+    ]
+    assert len(stage.machines.started) == 2
+
+
+def test_a_draft_that_never_was_active_cannot_be_gone_back_to(stage: Stage) -> None:
+    def die() -> None:
+        raise Broken
+
+    stage.push(small(6))
+    with pytest.raises(Broken):
+        publish_amid(stage, large(), "put_parts", die)
+    assert kinds(stage.history()["publications"])[0] == ("push", version_of(large()), "begun")
+    stage.now = NOW + timedelta(milliseconds=CLAIM_LASTS + 1)
+    answer = stage.call("POST /ruleset/rollback", {"version": version_of(large())})
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (404, "unknown_ruleset")
+
+
+def test_what_died_right_after_the_switch_can_be_gone_back_to_once_another_is_published(stage: Stage) -> None:
+    parts = 0
+    while stage.active.version != version_of(large()):
+        stage.push(large(), counter=Counter(stage.document, at=parts, is_made=True))
+        stage.now += timedelta(milliseconds=CLAIM_LASTS + 1)
+        parts += 1
+    assert stage.publisher().ledger.find_documents(version_of(large())) == []
+    assert stage.push(small(6))["statusCode"] == 200
+    assert stage.call("POST /ruleset/rollback", {"version": version_of(large())})["statusCode"] == 200
     assert stage.active.version == version_of(large())
 
 

@@ -147,6 +147,33 @@ def test_a_new_ruleset_holds_from_the_next_call_on(account: Account) -> None:
     assert (told.cause, told.alert) == ("ruleset", "suppressed")
 
 
+def test_a_ruleset_published_amid_a_call_ends_it_after_the_page_and_the_segment_begins_anew(account: Account) -> None:
+    for number in range(60):
+        account.add_lead(f"u{number}")
+    changed = json.loads(RULESET.document)
+    next(one for one in changed["criteria"] if one["id"] == "free-trial")["points"] = 99
+    ssm = boto3.client("ssm")
+    ssm.put_parameter(Name="/ruleset", Value=json.dumps(changed), Type="String", Overwrite=True)
+    rebuild = account.function("rebuild")
+    scan = rebuild.table.scan
+
+    def scan_and_go_back(*arguments: Any) -> Any:
+        """Let the ruleset be gone back from, and that re-score run, while the first page is worked on."""
+        ssm.put_parameter(Name="/ruleset", Value=RULESET.document, Type="String", Overwrite=True)
+        return scan(*arguments)
+
+    rebuild.table.scan = scan_and_go_back
+    segment = Segment(0, 1, outdated_only=True)
+    answer = rebuild.handler(segment.to_dict(), Context())
+    assert (answer["next"]["done"], answer["next"]["items"]) == (False, 50)
+    assert answer["next"]["ruleset"] == parse_ruleset(changed).version
+    rebuild.table.scan = scan
+    answer = rebuild.handler(json.loads(json.dumps(answer["next"])), Context())
+    assert (answer["next"]["done"], answer["next"]["ruleset"]) == (True, RULESET.version)
+    stored = account.store.load_identities([f"user:u{number}" for number in range(60)])
+    assert {one.body.ruleset for one in stored.values() if one.body is not None} == {RULESET.version}
+
+
 def test_a_lead_that_fails_is_logged_with_its_reason(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     account.add_lead("ada")
     account.add_lead("bob")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from infra.stages import Stage
-from leadscore.usecases.learning import SampledSegment
+from leadscore.usecases.learning import IncompleteRunError, SampledSegment
 from tests.infra.synthesized import Assembly, as_list
 
 # What an execution's history holds, and the events of one round of a segment: five of the task, two of the choice.
@@ -58,10 +58,16 @@ def test_a_segment_begins_with_what_the_worker_reads(assembly: Assembly, stage: 
 def test_calls_that_fail_are_made_again_for_more_than_a_minute(assembly: Assembly) -> None:
     states = states_of(assembly)
     for task in (states["Segments"]["ItemProcessor"]["States"]["Sample"], states["Conclude"]):
-        [retry] = task["Retry"]
+        *_, retry = task["Retry"]
         waits = [retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt for attempt in range(retry["MaxAttempts"])]
         assert retry["ErrorEquals"] == ["States.ALL"]
         assert sum(waits) > 60
+
+
+def test_a_run_that_only_a_new_one_can_make_good_is_not_concluded_again(assembly: Assembly) -> None:
+    first, _ = states_of(assembly)["Conclude"]["Retry"]
+    # The name by which Lambda tells of a Python error is its class's.
+    assert first == {"ErrorEquals": [IncompleteRunError.__name__], "MaxAttempts": 0}
 
 
 def test_a_call_is_waited_for_until_the_function_would_have_ended(assembly: Assembly, stage: Stage) -> None:

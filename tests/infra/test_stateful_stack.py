@@ -122,6 +122,20 @@ def test_ruleset_parameter_grows_beyond_4_kb_by_itself(assembly: Assembly) -> No
     assert assembly.properties("AWS::SSM::Parameter")["Ruleset"]["Tier"] == "Intelligent-Tiering"
 
 
+def test_what_was_pushed_survives_a_deployment_that_does_not_change_the_ruleset_file(assembly: Assembly) -> None:
+    """CloudFormation writes the file's value over it along with any change of the parameter: nothing else may change.
+
+    Where one of these has to, people lose what they pushed since, until they push it again.
+    """
+    ruleset = assembly.properties("AWS::SSM::Parameter")["Ruleset"]
+
+    assert {name: value for name, value in ruleset.items() if name not in {"Name", "Value", "Tags"}} == {
+        "Description": "The published ruleset, as JSON",
+        "Tier": "Intelligent-Tiering",
+        "Type": "String",
+    }
+
+
 def test_write_keys_survive_a_deployment(assembly: Assembly) -> None:
     """CloudFormation writes a parameter when its template value changes; a literal that never changes never is."""
     assert assembly.properties("AWS::SSM::Parameter")["WriteKeys"]["Value"] == "[]"

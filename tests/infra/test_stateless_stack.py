@@ -282,6 +282,7 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "InsightsFunction.TABLE_NAME": "Table",
         "InsightsFunction.BUS_NAME": "Bus",
         "InsightsFunction.RULESET_PARAMETER": "Ruleset",
+        "InsightsFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "InsightsFunction.WORK_SECONDS": str(stage.insights_work_seconds),
     }
 

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadscore import parse_ruleset
+from leadscore.core.identity import Identity, Ownership
 from leadscore.core.instants import DAY, format_instant, parse_instant
 from leadscore.core.ruleset import Ruleset
+from leadscore.core.state import Event
 from leadscore.learning.samples import STEPS, Tally, TimeSplit
 from leadscore.learning.sampling import WEEK, Moment, Sample, Sampler, Sampling, choose_sample_split
 from leadscore.learning.snapshots import LeadSnapshot, draw_moment, find_qualified, take_snapshot
@@ -59,8 +61,39 @@ def histories(draw: st.DrawFn, document: JsonObject) -> list[History]:
         if draw(st.booleans()) and events:
             last = parse_instant(events[-1]["timestamp"])
             events.append(converted(last + draw(st.integers(0, 40 * DAY))))
-        found.append(History(f"user:{number}", events, [], None))
+        found.append(draw(joined(f"{number}", events)))
     return found
+
+
+@st.composite
+def joined(draw: st.DrawFn, user: str, events: list[JsonObject]) -> History:
+    """The events told by up to three identities in a chain or a fan, each joined at some time, even before them all."""
+    names: list[tuple[Identity, JsonObject]] = [
+        (f"user:{user}", {"userId": user}),
+        *((f"anonymous:{user}{device}", {"anonymousId": f"{user}{device}"}) for device in "ab"),
+    ]
+    times = [parse_instant(event["timestamp"]) for event in events] or [0]
+    apart = range(draw(st.integers(0, 2)))
+    owners: dict[Identity, Ownership] = {}
+    for place in apart:
+        at = draw(st.integers(min(times) - DAY, max(times) + 40 * DAY) | st.sampled_from(times))
+        owners[names[place + 1][0]] = Ownership(at, "claim", names[draw(st.integers(0, place))][0])
+    told = [{key: value for key, value in event.items() if key not in ("userId", "anonymousId")} for event in events]
+    said = [{**event, **draw(st.sampled_from(names[: len(owners) + 1]))[1]} for event in told]
+    return History(names[0][0], said, [], None, owners)
+
+
+def as_known(history: History, at: int) -> list[list[Event]]:
+    """Return the events of each lead that it was at a moment, and after that moment those of all."""
+    leads: dict[Identity, list[Event]] = {}
+    for event in history.events:
+        if parse_instant(str(event["timestamp"])) <= at:
+            name = f"user:{event['userId']}" if event.get("userId") else f"anonymous:{event['anonymousId']}"
+            while name in history.owners and history.owners[name].time <= at:
+                name = history.owners[name].owner
+            leads.setdefault(name, []).append(event)
+    after = [event for event in history.events if parse_instant(str(event["timestamp"])) > at]
+    return [[*events, *after] for events in leads.values()]
 
 
 @st.composite
@@ -80,19 +113,23 @@ def test_a_sample_is_what_snapshots_say_of_its_leads(drawn: tuple[Sampling, list
     totals: list[tuple[int, float]] = []
     for history in leads:
         at = moment_of(sampling, history)
-        found = at and take_snapshot(sampling.ruleset, history.events, at, window=sampling.window, now=FAR)
-        if not isinstance(found, LeadSnapshot):
-            omission = found or "no moment"
-            omitted[str(omission)] = omitted.get(str(omission), 0) + 1
+        if at is None:
+            omitted["no moment"] = omitted.get("no moment", 0) + 1
             continue
-        tally = tallies.setdefault(found.at // WEEK, Tally(sample.criteria))
-        tally.add(found.strengths, converted=found.converted)
-        totals.append((found.at // WEEK, down(found.total)))
+        for events in as_known(history, at):
+            found = take_snapshot(sampling.ruleset, events, at, window=sampling.window, now=FAR)
+            if not isinstance(found, LeadSnapshot):
+                omitted[found] = omitted.get(found, 0) + 1
+                continue
+            tally = tallies.setdefault(found.at // WEEK, Tally(sample.criteria))
+            tally.add(found.strengths, converted=found.converted)
+            totals.append((found.at // WEEK, down(found.total)))
     assert sample.weeks == {week: tally.grouped() for week, tally in tallies.items()}
     assert sample.omitted == omitted
     counted = [(week, score) for week, rows in sample.totals.items() for score, n in rows.items() for _ in range(n[0])]
     assert sorted(counted) == sorted(totals)
-    assert (sample.leads, sample.events) == (len(leads), sum(len(one.events) for one in leads))
+    assert sample.leads == len(totals) + sum(omitted.values())
+    assert sample.events == sum(len(one.events) for one in leads)
 
 
 @given(samplings())
@@ -106,9 +143,11 @@ def test_a_second_ruleset_scores_the_same_leads_at_the_same_moments(drawn: tuple
     pairs: list[tuple[int, float, float, bool]] = []
     for history in leads:
         at = moment_of(sampling, history)
-        if at is not None:
+        if at is None:
+            continue
+        for events in as_known(history, at):
             one, other = (
-                take_snapshot(ruleset, history.events, at, window=sampling.window, now=FAR)
+                take_snapshot(ruleset, events, at, window=sampling.window, now=FAR)
                 for ruleset in (sampling.ruleset, judge)
             )
             if isinstance(one, LeadSnapshot) and isinstance(other, LeadSnapshot):

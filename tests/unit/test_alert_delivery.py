@@ -524,6 +524,62 @@ def test_where_one_way_out_fails_the_links_of_those_who_were_told_by_another_wor
     assert record.sent_at is None
 
 
+def test_who_is_erased_while_another_publication_takes_long_is_not_told_of() -> None:
+    office = Office(rules())
+    publish = leased(office)
+    office.now += timedelta(seconds=20)
+    del office.store.identities["user:ada"]
+    assert publish() == []
+    assert office.fake.alerts == []
+
+
+def test_who_is_erased_while_putting_the_change_on_record_takes_long_is_not_told_of() -> None:
+    office = Office(rules())
+    office.start_trial("ada")
+    seen = seen_by(office)
+    office.desks, office.lease = MemoryDesks(), LEASE
+    note = office.desks.note
+
+    def note_slowly(record: Any) -> None:
+        note(record)
+        office.now += timedelta(seconds=20)
+        office.store.identities.pop("user:ada", None)
+
+    office.desks.note = note_slowly  # type: ignore[method-assign]
+    assert take_changes(office.tools, "user:ada", seen.lead.pending, seen)() == []
+    assert [(outcome, reason) for _, outcome, reason in office.outcomes()] == [("suppressed", "is gone")]
+
+
+def test_one_desk_that_cannot_be_told_of_does_not_hold_up_another() -> None:
+    office = Office(rules())
+    office.start_trial("ada")
+    [change] = office.store.pending("user:ada")
+    office.desks, office.lease = MemoryDesks(), LEASE
+    office.fake.crashes = 1
+    publish = take_changes(office.tools, "user:ada", [change, replace(change, id="later", account="acme")])
+    with pytest.raises(CrashError):
+        publish()
+    assert [alert.account is None for alert in office.fake.alerts] == [True, False]
+
+
+def test_who_waits_behind_a_lease_is_released_also_where_the_answer_to_the_last_write_is_lost() -> None:
+    office = Office(rules(cooldown="none"))
+    for lead in ("ada", "bob"):
+        office.send(lead, f"g-{lead}", "group", groupId="acme")
+    publish = leased(office)
+    office.start_trial("bob")
+    save = office.desks.save
+
+    def save_unheard(stored: StoredDesk) -> None:
+        office.desks.save = save  # type: ignore[method-assign]
+        save(stored)
+        raise ConflictError("its answer was lost")
+
+    office.desks.save = save_unheard  # type: ignore[method-assign]
+    publish()
+    assert office.fake.releases == ['{"desk": "account:acme"}']
+
+
 @dataclass
 class Mortal:
     """The stores and the ways out of an office, for a worker that is killed at a call, before or after it is served."""

@@ -8,6 +8,7 @@ import pytest
 
 from leadscore.core.alert_replay import Told, replay_alerts
 from leadscore.core.instants import DAY, HOUR, from_datetime
+from leadscore.core.state import State, advance
 from tests.unit.alert_office import Office, belong, identify, track
 from tests.unit.alert_story import Story, act, read_story
 from tests.unit.story import Event, did, instant, joined, rules
@@ -161,3 +162,52 @@ def test_what_others_tell_of_the_account_counts_from_when_they_told_it() -> None
     told_late = {**joined("2026-05-04", "acme", plan="team"), "messageId": "late"}
     assert replay_alerts(ruleset, own, [told_late], late - 1, late) == [Told(late, "tier")]
     assert replay_alerts(ruleset, own, [other], 0, until) == []
+
+
+def test_who_bought_before_the_log_begins_is_no_news() -> None:
+    ruleset = rules(ASKED, tiers=TIERS, alerts=POLICY)
+    events = [did("2026-03-02", "Asked")]
+    until = millis("2026-03-30")
+    bought = advance(State.empty(ruleset), [did("2025-01-01", "Subscription Started")])
+    assert replay_alerts(ruleset, events, [], 0, until) == [Told(millis("2026-03-02"), "tier")]
+    assert replay_alerts(ruleset, events, [], 0, until, bought) == []
+    assert replay_alerts(ruleset, events, [], 0, until, State.empty(ruleset)) == [Told(millis("2026-03-02"), "tier")]
+
+
+def test_what_the_log_and_what_is_known_both_tell_of_counts_once_and_is_told_of_once() -> None:
+    ruleset = rules(ASKED.replace("3d", "90d"), tiers=TIERS, alerts=POLICY)
+    # Imported: older than any log is kept, and logged of late.
+    old, late = did("2026-01-02", "Asked"), did("2026-03-02", "Asked")
+    until = millis("2026-03-30")
+    known = advance(State.empty(ruleset), [old, did("2026-01-03", "Subscription Cancelled")])
+    assert replay_alerts(ruleset, [late, old], [], 0, until) == [Told(millis("2026-01-02"), "tier")]
+    assert replay_alerts(ruleset, [late, old], [], 0, until, known) == []
+    assert replay_alerts(ruleset, [old], [], 0, until, known) == []
+    # Time can raise this one's score, and the last event is long ago: what it would come to is looked at.
+    less = rules(
+        ASKED, "id: left, group: fit, event: {event: [Left]}, points: -9, within: 1d", tiers=TIERS, alerts=POLICY
+    )
+    assert (
+        replay_alerts(less, [old], [], until - DAY, until, advance(State.empty(less), [did("2026-01-03", "Left")]))
+        == []
+    )
+    theirs = {**joined("2026-01-01", "acme", plan="team"), "messageId": "theirs"}
+    paying = rules(
+        "id: paying, group: fit, traits: {account: {plan: [team]}}, points: 25",
+        ASKED.replace("50", "25"),
+        tiers=TIERS,
+        alerts="{tier: hot}",
+    )
+    member = advance(State.empty(paying), [joined("2026-01-02", "acme")])
+    told = [Told(millis("2026-03-02"), "tier")]
+    assert replay_alerts(paying, [late], [theirs], 0, until, member) == told
+
+
+def test_what_is_known_from_before_the_log_may_come_back_by_time_alone() -> None:
+    complained = "id: complained, group: engagement, event: {event: [Complained]}, points: -20, within: 90d"
+    signed = "id: signed, group: engagement, event: {event: [Signed]}, points: 50"
+    ruleset = rules(signed, complained, tiers=TIERS, alerts=POLICY)
+    known = advance(State.empty(ruleset), [did("2026-01-01", "Signed")])
+    back = millis("2026-01-02") + 90 * DAY + 1
+    told = replay_alerts(ruleset, [did("2026-01-02", "Complained")], [], back - DAY, back + DAY, known)
+    assert told == [Told(back, "tier")]

@@ -49,7 +49,7 @@ def reads_of(client: DynamoDBClient) -> list[str]:
 
 
 def store(client: DynamoDBClient, run: str, calibration: DatedCalibration | None) -> None:
-    DynamoInsights(client, TABLE).replace(run, {}, calibration)
+    DynamoInsights(client, TABLE).replace(run, 0, {}, calibration)
 
 
 def dated(days: int) -> DatedCalibration:
@@ -58,7 +58,7 @@ def dated(days: int) -> DatedCalibration:
 
 def test_a_new_calibration_is_seen_when_the_old_one_is_too_old_for_the_cache(client: DynamoDBClient) -> None:
     clock = Clock()
-    held = CachedCalibration(client, TABLE, ttl_seconds=30, clock=clock)
+    held = CachedCalibration(client, TABLE, ttl_seconds=30, clock=clock, report=print)
     store(client, "first", dated(0))
     assert held.value() == dated(0)
     store(client, "second", dated(7))
@@ -78,9 +78,25 @@ def test_it_is_one_read_per_time_to_live_also_where_there_is_none(
     clock = Clock()
     store(client, "first", calibration)
     reads = reads_of(client)
-    held = CachedCalibration(client, TABLE, ttl_seconds=30, clock=clock)
+    held = CachedCalibration(client, TABLE, ttl_seconds=30, clock=clock, report=print)
     assert [held.value() for _ in range(5)] == [calibration] * 5
     assert len(reads) == 1
     clock.now += timedelta(seconds=30)
     held.value()
     assert len(reads) == 2
+
+
+def test_one_that_cannot_be_read_is_reported_and_the_one_before_goes_on_being_held(client: DynamoDBClient) -> None:
+    clock, reported = Clock(), list[str]()
+    store(client, "first", dated(0))
+    held = CachedCalibration(client, TABLE, ttl_seconds=30, clock=clock, report=reported.append)
+    assert held.value() == dated(0)
+    client.put_item(
+        TableName=TABLE, Item={"pk": {"S": "LEARNING"}, "sk": {"S": "CALIBRATION"}, "content": {"S": '{"slope": 1}'}}
+    )
+    clock.now += timedelta(seconds=30)
+    assert [held.value(), held.value()] == [dated(0)] * 2
+    assert reported == ["the calibration cannot be read"]
+    client.delete_item(TableName=TABLE, Key={"pk": {"S": "LEARNING"}, "sk": {"S": "CALIBRATION"}})
+    clock.now += timedelta(seconds=30)
+    assert held.value() is None

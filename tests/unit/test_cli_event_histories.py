@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from leadscore.core.identity import display_id
+from leadscore.core.identity import Ownership, display_id
 from leadscore.core.instants import parse_instant
 from leadscore.core.ruleset import IdentityPolicy
 from leadscore.usecases.histories import History
@@ -52,6 +52,11 @@ def test_what_a_visitor_did_before_signing_up_is_the_users(tmp_path: Path) -> No
 
     assert leads(found) == {"ada": ["m1", "m3", "m4"], "anonymous:other": ["m2"]}
     assert len(found) == 2
+    [ada] = [one for one in found if one.lead == "user:ada"]
+    assert ada.owners == {
+        "anonymous:8f2e": Ownership(parse_instant("2026-01-03T12:00:00Z"), "m3", "user:ada"),
+        "email:ada@acme.example": Ownership(parse_instant("2026-01-03T12:00:00Z"), "m3", "user:ada"),
+    }
 
 
 def test_an_identity_belongs_to_whoever_claimed_it_first_in_whatever_order_that_is_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from typer.testing import CliRunner, Result
 
 from leadscore.learning.facts import Facts
@@ -196,6 +197,31 @@ def test_refresh_follows_a_run_that_is_under_way(deployed: Deployed) -> None:
     assert deployed.started == []
     assert "following the run that is under way" in result.stderr
     assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "call", ["list_executions", "start_execution", "describe_table", "describe_execution", "get_execution_history"]
+)
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not for you"}}, "AnyCall"),
+        EndpointConnectionError(endpoint_url="https://not for you"),
+    ],
+    ids=["refused", "unreachable"],
+)
+def test_a_refresh_that_aws_refuses_is_an_error_in_one_line(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, call: str, problem: Exception
+) -> None:
+    def refuse(**_arguments: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(deployed, call, refuse)
+    result = run("--refresh")
+    assert result.exit_code == 1
+    assert "the run cannot be started or followed: " in result.stderr
+    assert "not for you" in result.stderr
+    assert "Traceback" not in result.output
 
 
 def test_a_run_that_stops_is_an_error_that_says_where_to_look(deployed: Deployed) -> None:

@@ -50,6 +50,7 @@ class FakeStage:
     refusal: ApiError | None = None
     compared: list[tuple[str, str, int | None]] = field(default_factory=list)
     status: str = "SUCCEEDED"
+    failed: int = 0
     kept: dict[str, str] = field(default_factory=lambda: {OLD.version: OLD.document})
     former: list[str] = field(default_factory=list)
     deployment: Deployment = field(default_factory=lambda: Deployment.from_cdk("local", "us-east-1", CDK_OUTPUTS))
@@ -105,7 +106,9 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> FakeStage:
 
     def follow(run: str, items: int) -> Standing:
         assert (run, items) == (EXECUTION, 300)
-        done = Segment(0, 1, done=fake.status == "SUCCEEDED", leads=7, written=7, ruleset=NEW.version)
+        counts = {"failed": fake.failed} if fake.failed else {}
+        is_done = fake.status == "SUCCEEDED"
+        done = Segment(0, 1, done=is_done, leads=7, written=7, ruleset=NEW.version, counts=counts)
         return Standing(fake.status, (done,), "a call failed")
 
     def kept(_ledger: object, version: str) -> list[str]:
@@ -207,6 +210,15 @@ def test_a_re_score_that_stops_is_told_apart_from_the_publication(stage: FakeSta
     result = run("push", file, "--yes")
     assert result.exit_code == 1
     assert "it is published, but the re-score stopped (FAILED): `leadscore rebuild --all --outdated`" in result.output
+
+
+@pytest.mark.parametrize("arguments", ["push", "rollback"])
+def test_leads_that_were_not_scored_again_end_in_1(stage: FakeStage, file: str, arguments: str) -> None:
+    stage.failed = 3
+    result = run(arguments, file if arguments == "push" else OLD.version, "--yes")
+    assert result.exit_code == 1
+    assert "it is published, but 3 lead(s) were not scored again: `leadscore rebuild --all --outdated`" in result.output
+    assert "`leadscore logs rebuild` says why" in result.output
 
 
 def test_a_rollback_compares_asks_and_names_the_version_in_full(stage: FakeStage) -> None:

@@ -135,6 +135,15 @@ def test_a_run_that_is_under_way_is_followed() -> None:
     assert (run.origin, run.look().leads) == ("under way", 6)
 
 
+def test_all_leads_are_not_taken_for_rebuilt_where_outdated_ones_are(target: FakeTarget) -> None:
+    begin(target.machine, outdated_only=True)
+    result = run("--all")
+    assert result.exit_code == 1
+    assert "leads are being brought under a new ruleset: run it again once that is over" in result.output
+    assert begin(target.machine, outdated_only=True).origin == "under way"
+    assert (len(target.machine.executions), target.machine.newest["status"]) == (1, "RUNNING")
+
+
 @pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
 def test_a_run_that_stopped_is_gone_on_with_behind_its_last_calls(status: str) -> None:
     machine = Machine()

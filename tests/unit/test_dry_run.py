@@ -19,7 +19,7 @@ from leadscore.usecases.dry_run import Comparing, DryRunReport, SentAlerts, comp
 from leadscore.usecases.histories import History, HistoryPage
 from tests.contract.memory_histories import MemoryHistories
 from tests.unit.test_score_batch import NOW, RULES, make_event
-from tests.unit.test_verifying import ADA, BOB, World
+from tests.unit.test_verifying import ADA, BOB, TITLE, TRIAL, World
 
 MILLIS = from_datetime(NOW)
 EVE = make_event("e1", "track", "eve", age_days=3, event="Report Exported")
@@ -176,6 +176,16 @@ def test_alerts_are_counted_lead_by_lead_under_both_rulesets() -> None:
     ]
     unfit = rules(criteria=sizeless, alerts={"tier": "hot", "min_fit": 28})
     assert dry_run(World(), unfit).told_after == AlertTally()
+
+
+@pytest.mark.parametrize("new", [RULES, exporting()], ids=["alike", "other patterns"])
+def test_who_bought_before_the_log_begins_is_told_of_under_neither(new: Ruleset) -> None:
+    bought = make_event("w0", "track", age_days=500, event="Subscription Started")
+    customer = World(events=(bought, TRIAL, TITLE))
+    del customer.store.log[ADA]["w0"]
+    done = dry_run(customer, new)
+    assert (done.told_before, done.told_after) == (AlertTally(), AlertTally())
+    assert dry_run(World(events=(TRIAL, TITLE)), new).told_before == AlertTally(1, 0, 1)
 
 
 def test_only_dry_runs_of_the_same_rulesets_are_merged() -> None:

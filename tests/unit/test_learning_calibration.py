@@ -7,6 +7,9 @@ from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from sklearn.calibration import _sigmoid_calibration  # type: ignore[import-untyped]
 from sklearn.metrics import brier_score_loss  # type: ignore[import-untyped]
 
@@ -94,18 +97,65 @@ def test_the_score_of_a_probability_is_where_the_curve_reaches_it() -> None:
     assert TRUE.probability(score) == pytest.approx(0.3)
 
 
-def test_a_refresh_moves_the_base_rate_and_keeps_the_slope() -> None:
-    before = Calibration(-4.0, 0.05, (0.1, 0.0, 0.0), 1000, 50)
-    assert before.refreshed(1000, 50).intercept == pytest.approx(-4.0)
-    after = before.refreshed(100_000, 10_000)
+def test_a_refit_gives_the_newest_leads_the_intercept_that_fits_them_best_and_keeps_the_slope() -> None:
+    random = Random(6)
+    before = fitted(joined(draw(random, 4000)))
+    newest = joined(draw(random, 900, Calibration(-5.0, 0.05, (0.0, 0.0, 0.0), 0, 0)))
+    after = before.refitted(newest)
+    scores, leads, conversions = (np.array(column, dtype=float) for column in zip(*newest, strict=True))
+    # Platt's targets in place of 1 and 0.
+    total, converted = leads.sum(), conversions.sum()
+    targets = conversions * (converted + 1) / (converted + 2) + (leads - conversions) / (total - converted + 2)
+
+    def loss(intercept: float) -> float:
+        odds = intercept + before.slope * scores
+        return float((leads * np.logaddexp(0.0, odds) - targets * odds).sum())
+
+    theirs = minimize_scalar(loss, bracket=(-8.0, -2.0), tol=1e-10)
+    assert after.intercept == pytest.approx(theirs.x, abs=1e-5)
     assert after.slope == before.slope
-    assert after.intercept + 4.0 == pytest.approx(logit(0.1) - logit(0.05), abs=0.01)
-    assert (after.leads, after.conversions) == (100_000, 10_000)
-    none_yet = before.refreshed(10, 0)
-    assert none_yet.probability(40) > 0
-    # The variance of a logit is 1 / (n p (1 - p)).
-    assert after.variances[0] - 0.1 == pytest.approx(1 / (100_000 * 0.1 * 0.9), rel=1e-3)
-    assert none_yet.variances[0] - 0.1 == pytest.approx(1 / (11 * (0.5 / 11) * (10.5 / 11)))
+    assert (after.leads, after.conversions) == (total, converted)
+
+
+def test_a_refit_is_as_uncertain_as_its_leads_and_the_slope_make_it() -> None:
+    random = Random(7)
+    older, newest = joined(draw(random, 3000)), joined(one for one in draw(random, 2500) if one.score < 45)
+    before = fitted(joined([*older, *newest]))
+    after = before.refitted(newest)
+    # What each lead's outcome adds to the errors of both, by the influence that it has on them.
+    everyone = [(one.score, one.leads, nth >= len(older)) for nth, one in enumerate([*older, *newest])]
+    scores, leads, is_new = (np.array(column) for column in zip(*everyone, strict=True))
+    chances = np.array([before.probability(score) for score in scores])
+    weights = leads * chances * (1 - chances)
+    middle, middle_of_new = np.average(scores, weights=weights), np.average(scores, weights=weights * is_new)
+    on_slope = (scores - middle) / (weights * (scores - middle) ** 2).sum()
+    on_intercept = is_new / (weights * is_new).sum() - middle_of_new * on_slope
+    wanted = [
+        (weights * one * other).sum()
+        for one, other in ((on_intercept, on_intercept), (on_intercept, on_slope), (on_slope, on_slope))
+    ]
+    assert after.variances == pytest.approx(wanted, rel=0.03)
+
+
+@given(st.lists(st.builds(ScoreCount, st.integers(0, 80).map(float), st.integers(2, 50), st.just(1)), min_size=2))
+def test_a_refit_to_the_very_same_leads_changes_nothing(scores: list[ScoreCount]) -> None:
+    before = fitted(joined(scores))
+    after = before.refitted(joined(scores))
+    assert after.intercept == pytest.approx(before.intercept, abs=1e-6)
+    assert after.variances == pytest.approx(before.variances, rel=1e-3, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "newest",
+    [[ScoreCount(12, 20, 0)], [ScoreCount(12, 20, 20)], [ScoreCount(10, 50, 3), ScoreCount(20_000, 1, 0)]],
+    ids=["none converted", "all converted", "one far out"],
+)
+def test_a_refit_to_any_leads_gives_no_certainty(newest: list[ScoreCount]) -> None:
+    found = Calibration(-4.0, 0.05, (0.1, -0.001, 0.0002), 900, 90).refitted(newest)
+    estimate = found.estimate(12)
+    assert 0 < estimate.low < estimate.value < estimate.high < 1
+    expected = sum(found.probability(one.score) * one.leads for one in newest)
+    assert expected == pytest.approx(sum(one.conversions for one in newest), abs=1.2)
 
 
 def test_the_interval_of_a_probability_holds_the_truth_95_times_in_100() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import exp
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,7 @@ SCORES: Mapping[Pattern, float] = {TOGETHER: 60.0, HOT: 40.0, WARM: 20.0, COLD: 
 Week = Mapping[Pattern, Counts]
 # The usual one: hot leads convert at 30 %, warm ones at 10 %, cold ones at 2 %.
 USUAL: Week = {HOT: Counts(100, 30), WARM: Counts(100, 10), COLD: Counts(100, 2)}
+CENSORED: Week = {pattern: Counts(100, 0) for pattern in USUAL}
 FALLEN: Week = {**USUAL, HOT: Counts(100, 5)}
 
 
@@ -177,6 +180,32 @@ def test_probabilities_follow_the_base_rate_of_the_newest_leads() -> None:
     assert dated.ruleset == RULES.version
 
 
+def weeks_whose_newest_are(mean: float, chance: np.random.Generator) -> dict[int, dict[float, Counts]]:
+    """Return thirty weeks of leads with one curve all the time, of which the last six have other scores."""
+    totals: dict[int, dict[float, Counts]] = {}
+    for week in range(30):
+        scores = np.round(chance.normal(40 if week < 24 else mean, 10, 150))
+        converted = chance.random(150) < 1 / (1 + np.exp(4 - 0.08 * scores))
+        totals[week] = {
+            float(score): Counts(int((scores == score).sum()), int(converted[scores == score].sum()))
+            for score in np.unique(scores)
+        }
+    return totals
+
+
+@pytest.mark.parametrize("mean", [25, 55], ids=["colder", "warmer"])
+def test_newest_leads_with_other_scores_do_not_change_what_a_score_means(mean: float) -> None:
+    chance = np.random.default_rng(3)
+    held = dict.fromkeys((20, 40, 60), 0)
+    for _ in range(100):
+        calibration = calibrate_newest(weeks_whose_newest_are(mean, chance))
+        assert calibration is not None
+        for score in held:
+            estimate = calibration.estimate(score)
+            held[score] += estimate.low <= 1 / (1 + exp(4 - 0.08 * score)) <= estimate.high
+    assert all(count >= 89 for count in held.values()), held
+
+
 def test_a_small_sample_is_calibrated_on_all_of_it() -> None:
     calibration = calibrate_newest(sample({0: USUAL}).totals)
     assert calibration is not None
@@ -209,3 +238,19 @@ def test_what_is_older_than_the_newest_conversions_has_no_say(newest: list[int],
     weeks[9] = full
     past: dict[int, Week] = {place: {**USUAL, HOT: Counts(100, hot)} for place, hot in enumerate(older)}
     assert calibrate_newest(sample(weeks).totals) == calibrate_newest(sample(past | weeks).totals)
+
+
+def test_leads_of_whom_the_log_does_not_tell_what_became_of_them_do_not_count() -> None:
+    weeks = dict.fromkeys(range(30), USUAL) | dict.fromkeys(range(30, 40), CENSORED)
+    # The window of the thirtieth week is just over by the end of the log, which is long before the run.
+    end = (WEEK_0 + 30) * WEEK + 30 * DAY
+    found = insights(weeks, before=insights(dict.fromkeys(range(30), USUAL)), newest=end, omitted={"too recent": 7})
+    assert (found["leads"], found["conversions"]) == (9000, 1260)
+    assert found["omitted"] == {"too recent": 3007}
+    assert moved(found) == []
+    told = f"the log ends on {format_instant(end)[:10]}: leads whose window was not over by then are left out"
+    assert told in found["warnings"]
+    assert insights(weeks, newest=end - 1)["leads"] == 8700
+    going_on = insights(weeks, newest=NOW)
+    assert going_on["leads"] == 12000
+    assert not [warning for warning in going_on["warnings"] if "the log ends" in warning]

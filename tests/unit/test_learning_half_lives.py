@@ -96,8 +96,27 @@ def test_of_few_conversions_half_lives_cannot_be_told() -> None:
     found = suggest_half_lives(RULESET, LEAST_CONVERSIONS - 1, tried(1, **{"4": 0.3}), tried(2))
 
     assert not found.shown
-    assert found.verdict == "not shown: 499 conversions; half-lives take 500"
+    assert found.verdict == (
+        f"not shown: 499 conversions, {found.gate_conversions} to check by; half-lives take 500 and 20"
+    )
     assert suggest_half_lives(RULESET, 900, {}, {}).reason == "too few conversions"
+
+
+@pytest.mark.parametrize(("judging", "reason"), [(19, "too few conversions"), (20, "shown")])
+def test_of_few_conversions_to_judge_by_half_lives_cannot_be_told_however_many_there_are_elsewhere(
+    judging: int, reason: str
+) -> None:
+    """All who converted are far ahead with the factor and nowhere without it."""
+    perfect: Pairs = {
+        **{(float(now), float(now)): Counts(40, 0) for now in range(10)},
+        **{(float(nth % 10), 20.0 + nth): Counts(1, 1) for nth in range(judging)},
+    }
+    found = suggest_half_lives(RULESET, 5000, {"2": [perfect]}, {})
+
+    assert found.reason == reason
+    assert found.gate_conversions == found.to_dict()["gate_conversions"] == judging
+    if not found.shown:
+        assert found.verdict == "not shown: 5000 conversions, 19 to check by; half-lives take 500 and 20"
 
 
 def test_where_nothing_decays_there_is_nothing_to_find() -> None:

@@ -7,9 +7,11 @@ from random import Random
 from statistics import median
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leadscore.core.ruleset import Tier
-from leadscore.learning.over_time import find_scored_periods, has_moved, score_bands
+from leadscore.learning.over_time import band_width, find_scored_periods, has_moved, score_bands
 from leadscore.learning.proportions import wilson
 from leadscore.learning.samples import Counts, Grouped, ScoreCount, ScoreRule
 
@@ -25,8 +27,9 @@ def test_each_period_has_its_rates_under_the_same_tiers_and_bands() -> None:
     assert (spring.name, spring.leads, spring.conversions) == ("spring", 100, 10)
     assert spring.base_rate == wilson(10, 100)
     assert [(row.name, row.rate) for row in spring.tiers] == [("hot", wilson(8, 20)), ("cold", wilson(2, 80))]
-    assert [row.name for row in spring.bands] == [row.name for row in summer.bands] == ["30", "20", "10", "0", "-10"]
-    assert [row.leads for row in summer.bands] == [10, 0, 0, 0, 40]
+    names = ["35", "30", "25", "20", "15", "10", "5", "0", "-5"]
+    assert [row.name for row in spring.bands] == [row.name for row in summer.bands] == names
+    assert [row.leads for row in summer.bands] == [10, 0, 0, 0, 0, 0, 0, 0, 40]
     assert spring.auc is not None
     assert summer.auc is not None
     assert spring.auc.low > summer.auc.value
@@ -35,9 +38,27 @@ def test_each_period_has_its_rates_under_the_same_tiers_and_bands() -> None:
 
 
 def test_bands_cover_all_scores() -> None:
-    scores = [ScoreCount(score, 1, 0) for score in (-0.5, 20.0, 39.9)]
-    assert [band.from_ for band in score_bands(scores, 20)] == [20, 0, -20]
+    scores = [ScoreCount(score, 1, 0) for score in (399.9, 20.0, -0.5)]
+    assert [band.from_ for band in score_bands(scores)] == list(range(380, -21, -20))
     assert score_bands([]) == []
+
+
+@given(st.lists(st.integers(-(10**6), 10**6).map(lambda sixteenths: sixteenths / 16), min_size=1))
+def test_however_far_one_score_is_from_the_rest_there_are_few_bands(scores: list[float]) -> None:
+    bands = score_bands([ScoreCount(score, 1, 0) for score in scores])
+    lowest, highest = bands[-1].from_, bands[0].from_
+    assert lowest is not None
+    assert highest is not None
+    width = band_width([ScoreCount(score, 1, 0) for score in scores])
+    assert lowest <= min(scores)
+    assert max(scores) < highest + width
+    assert len(bands) <= 31
+
+
+def test_a_single_lead_with_twenty_thousand_points_does_not_make_the_answer_large() -> None:
+    weeks = {str(week): [ScoreCount(float(20 * nth), 20, 1) for nth in range(8)] for week in range(13)}
+    weeks["5"].append(ScoreCount(20_000.0, 1, 0))
+    assert len(json.dumps([period.to_dict() for period in find_scored_periods(weeks, TIERS)])) < 100_000
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,23 @@ from typing import Any
 import pytest
 
 from leadscore import Ruleset, parse_ruleset
-from leadscore.core.instants import format_instant, from_datetime
+from leadscore.core.instants import DAY, format_instant, from_datetime
 from leadscore.core.signals import Signal, detail_text, name_of
 from leadscore.learning.calibration import DatedCalibration
 from leadscore.usecases import learning
 from leadscore.usecases.histories import History, HistoryPage
-from leadscore.usecases.learning import IncompleteRunError, SampledSegment, conclude_run, take_samples
+from leadscore.usecases.learning import (
+    IncompleteRunError,
+    SampledSegment,
+    UnreadableResultError,
+    conclude_run,
+    take_samples,
+)
 from leadscore_cli.sample_company import SampleCompany, sample_ruleset
 from tests.unit.test_signals import check
 
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
+RETENTION = 4000 * DAY
 RULES = parse_ruleset(sample_ruleset())
 OTHER = parse_ruleset(sample_ruleset({"webinar": 6}))
 
@@ -53,6 +60,7 @@ class Store:
     current: str | None = None
     calibration: DatedCalibration | None = None
     replaced: int = 0
+    torn: bool = False
 
     def save_sample(self, run: str, segment: int, call: int, sample: Any, now: int) -> None:
         assert now == from_datetime(UNTIL)
@@ -63,10 +71,13 @@ class Store:
         return None if text is None else dict(json.loads(text))
 
     def load(self) -> dict[str, Any] | None:
+        if self.torn:
+            raise UnreadableResultError
         return None if self.current is None else dict(json.loads(self.current))
 
-    def replace(self, run: str, result: Any, calibration: DatedCalibration | None) -> None:
-        assert result["run"] == run
+    def replace(self, run: str, began: int, result: Any, calibration: DatedCalibration | None) -> None:
+        assert (result["run"], began) == (run, from_datetime(UNTIL))
+        self.torn = False
         self.current, self.calibration = json.dumps(result), calibration
         self.replaced += 1
 
@@ -99,14 +110,14 @@ def sample_all(
         segment = SampledSegment(run, from_datetime(UNTIL), number, segments)
         rings = clock_that_rings_after(pages)
         while not segment.done:
-            segment = take_samples(Log(), store, rules, segment, rings.__next__)
+            segment = take_samples(Log(), store, rules, segment, rings.__next__, RETENTION)
             segment = SampledSegment.from_dict(json.loads(json.dumps(segment.to_dict())))
         ended.append(segment)
     return ended
 
 
 def run_all(store: Store, bus: Bus, segments: int = 1, pages: int = 1_000_000, run: str = "run") -> dict[str, Any]:
-    return conclude_run(store, bus, RULES, sample_all(store, segments, pages, run))
+    return conclude_run(store, bus, RULES, sample_all(store, segments, pages, run), RETENTION)
 
 
 def shifted(insights: dict[str, Any]) -> str:
@@ -161,20 +172,27 @@ def test_a_conclusion_that_the_bus_did_not_take_is_drawn_again_with_the_same_ids
     store.current = shifted(run_all(Store(), Bus(), run="first"))
     segments = sample_all(store)
     with pytest.raises(ConnectionError):
-        conclude_run(store, bus, RULES, segments)
+        conclude_run(store, bus, RULES, segments, RETENTION)
     stored = store.load()
-    found = conclude_run(store, again, RULES, segments)
+    found = conclude_run(store, again, RULES, segments, RETENTION)
     assert found == stored
     assert store.replaced == 1
     assert again.told
     twice = Bus()
-    conclude_run(store, twice, RULES, segments)
+    conclude_run(store, twice, RULES, segments, RETENTION)
     assert [detail_text(signal) for signal in twice.told] == [detail_text(signal) for signal in again.told]
     # What is announced of the next run is another's.
     bus = Bus()
     store.current = shifted(found)
-    conclude_run(store, bus, RULES, sample_all(store, run="next"))
+    conclude_run(store, bus, RULES, sample_all(store, run="next"), RETENTION)
     assert {signal.id for signal in bus.told}.isdisjoint({signal.id for signal in again.told})
+
+
+def test_insights_that_cannot_be_read_are_replaced_by_the_next_run() -> None:
+    store, bus = Store(torn=True), Bus()
+    found = run_all(store, bus)
+    assert found == store.load() == run_all(Store(), Bus())
+    assert bus.told == []
 
 
 def test_samples_under_two_rulesets_are_not_concluded() -> None:
@@ -182,9 +200,9 @@ def test_samples_under_two_rulesets_are_not_concluded() -> None:
     segments = sample_all(store, 2)
     sample_all(store, rules=OTHER)
     with pytest.raises(IncompleteRunError, match="ruleset was changed"):
-        conclude_run(store, Bus(), RULES, segments)
+        conclude_run(store, Bus(), RULES, segments, RETENTION)
     with pytest.raises(IncompleteRunError, match="ruleset was changed"):
-        conclude_run(Store(samples=store.samples), Bus(), OTHER, segments)
+        conclude_run(Store(samples=store.samples), Bus(), OTHER, segments, RETENTION)
     assert store.load() is None
 
 
@@ -193,16 +211,16 @@ def test_a_run_of_which_a_sample_is_gone_is_not_concluded() -> None:
     segments = sample_all(store, 2, pages=7)
     del store.samples["run", 1, 1]
     with pytest.raises(IncompleteRunError, match="call 1 of segment 1"):
-        conclude_run(store, Bus(), RULES, segments)
+        conclude_run(store, Bus(), RULES, segments, RETENTION)
 
 
 def test_without_a_goal_nothing_is_read_and_readers_are_told_why() -> None:
     document = {name: value for name, value in sample_ruleset().items() if name != "goal"}
     aimless, store = parse_ruleset(document), Store()
     begun = SampledSegment("run", from_datetime(UNTIL), 0, 1)
-    ended = take_samples(Log(), store, aimless, begun, lambda: False)
+    ended = take_samples(Log(), store, aimless, begun, lambda: False, RETENTION)
     assert ended == replace(begun, done=True)
-    found = conclude_run(store, Bus(), aimless, [ended])
+    found = conclude_run(store, Bus(), aimless, [ended], RETENTION)
     assert found["warnings"] == ["the ruleset names no goal: there is nothing to learn from"]
 
 
@@ -210,5 +228,5 @@ def test_a_call_reads_until_its_time_is_over_and_no_further() -> None:
     begun = SampledSegment("run", from_datetime(UNTIL), 0, 1)
     looks: Sequence[bool] = (False, False, True)
     rings = iter(looks)
-    paused = take_samples(Log(), Store(), RULES, begun, rings.__next__)
+    paused = take_samples(Log(), Store(), RULES, begun, rings.__next__, RETENTION)
     assert (paused.after, paused.leads, paused.call, paused.done) == ("30", 30, 1, False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,11 +10,12 @@ import pytest
 
 from leadscore import parse_ruleset
 from leadscore.core.alerting import AlertMemory
+from leadscore.core.identity import Ownership
 from leadscore.core.instants import DAY, HOUR, Millis, format_instant, from_datetime, parse_instant
 from leadscore.core.state import Event, State, advance
 from leadscore.learning.samples import Counts, Grouped, Tally, TimeSplit
 from leadscore.learning.sampling import WEEK, Sample, Sampler, Sampling, choose_sample_split
-from leadscore.learning.snapshots import LeadSnapshot, draw_moment, take_snapshot
+from leadscore.learning.snapshots import LeadSnapshot, Omission, draw_moment, take_snapshot
 from leadscore.usecases.histories import History
 from leadscore.usecases.records import LeadBody
 from leadscore_cli.sample_company import SampleCompany, sample_ruleset
@@ -30,6 +31,7 @@ DOCUMENT = {
     ],
 }
 RULES = parse_ruleset(DOCUMENT)
+BY_EMAIL = parse_ruleset(DOCUMENT | {"identity": {"email": True}})
 START = parse_instant("2026-03-02")
 SAMPLING = Sampling(RULES, now=START + 400 * DAY)
 
@@ -245,3 +247,116 @@ def test_a_sample_is_split_at_weeks_with_its_window_as_the_gap() -> None:
     assert all(grouped.leads > 0 for grouped in sample.sliced(split).values())
     with pytest.raises(ValueError, match="without leads"):
         choose_sample_split(sampled())
+
+
+def joined(at: Millis) -> History:
+    """Return a lead that wrote to no criterion, but whose other device, joined `at`, looked at the prices."""
+    first, bought = moment("user:1"), happened("track", START + 35 * DAY, event="Bought", userId="1")
+    events = [
+        happened("track", event="A", userId="1"),
+        happened("page", first, properties={"path": "/pricing"}, anonymousId="phone"),
+        bought,
+    ]
+    assert first < START + 35 * DAY <= first + SAMPLING.window
+    return History("user:1", events, (), None, owners={"anonymous:phone": Ownership(at, "claim", "user:1")})
+
+
+def test_what_was_joined_only_after_the_moment_is_a_lead_of_its_own() -> None:
+    at = moment("user:1")
+    together, apart = reduced([joined(at)]), reduced([joined(at + 1)])
+    assert together.grouped().holding()[2] == Counts(1, 1)
+    assert together.grouped().leads == 1
+    assert (together.leads, apart.leads, apart.events) == (1, 2, 3)
+    # Both turned out to be the one who bought.
+    assert (apart.grouped().leads, apart.grouped().conversions) == (2, 2)
+    assert apart.grouped().holding()[2] == Counts(1, 1)
+
+
+def test_what_is_stored_from_before_the_log_is_known_of_the_root_alone() -> None:
+    told = happened("identify", START - 500 * DAY, traits={"title": "CEO"})
+    lead = replace(joined(moment("user:1") + 1), body=stored([told]))
+    assert reduced([lead]).grouped().holding()[0] == Counts(1, 1)
+    bought = replace(lead, body=stored([happened("track", START - 500 * DAY, event="Bought")]))
+    assert reduced([bought]).omitted == {"converted before": 1}
+    assert reduced([bought]).grouped().leads == 1
+
+
+def test_a_chain_is_joined_as_far_as_it_was_at_the_moment() -> None:
+    at = moment("user:1")
+    events = [
+        happened("track", event="A", userId="1"),
+        happened("identify", traits={"email": "a@b.c"}),
+        happened("track", event="B", anonymousId="phone"),
+    ]
+
+    def counted(email: Millis, phone: Millis) -> int:
+        owners = {
+            "email:a@b.c": Ownership(email, "claim", "user:1"),
+            "anonymous:phone": Ownership(phone, "claim", "email:a@b.c"),
+        }
+        return reduced([History("user:1", events, (), None, owners)], replace(SAMPLING, ruleset=BY_EMAIL)).leads
+
+    assert [counted(at, at), counted(at + 1, at), counted(at, at + 1), counted(at + 1, at + 1)] == [1, 2, 2, 3]
+
+
+def test_the_newest_event_of_all_segments_is_where_the_log_ends() -> None:
+    early = sampled(("user:1", [happened("track", event="A"), happened("track", START + 9 * DAY, event="B")]))
+    late = sampled(("user:2", [happened("track", START + 11 * DAY, event="A"), happened("track", event="B")]))
+    assert early.merge(late).newest == late.merge(early).newest == START + 11 * DAY
+    assert sampled().log_end is None
+
+    def end(now: Millis) -> Millis | None:
+        return sampled(("user:1", [happened("track", event="A")]), sampling=replace(SAMPLING, now=now)).log_end
+
+    assert [end(START + 2 * DAY), end(START + 2 * DAY + 1)] == [None, START]
+
+
+def test_weeks_whose_windows_end_after_the_log_are_too_recent() -> None:
+    week = -(-(START + 31 * DAY) // WEEK)
+    end = (week + 1) * WEEK + SAMPLING.window
+
+    def labelled(newest: Millis) -> Sample:
+        leads = [(f"user:{n}", [happened("track", week * WEEK - 20 * DAY, event="A")]) for n in range(60)]
+        sampling = replace(SAMPLING, against=RULES, half_lives=True)
+        last = ("user:last", [happened("track", newest, event="A")])
+        return sampled(*leads, last, sampling=sampling).labelled()
+
+    before, exact = labelled(end - 1), labelled(end)
+    assert week in exact.weeks.keys() & exact.totals.keys() & exact.pairs.keys()
+    for kept, last in ((before, week - 1), (exact, week)):
+        for counted in (kept.weeks, kept.totals, kept.pairs, *kept.paced.values()):
+            assert 0 < max(counted) <= last
+        assert kept.grouped().leads + kept.omitted["too recent"] == kept.leads == 61
+    assert before.omitted["too recent"] > exact.omitted["too recent"]
+
+
+def test_of_a_log_that_goes_on_all_weeks_count() -> None:
+    sample = sampled(("user:1", [happened("track", event="A"), happened("track", SAMPLING.now - DAY, event="A")]))
+    assert sample.labelled() == sample
+    assert sample.grouped().leads == 1
+
+
+def test_who_may_have_been_there_before_the_oldest_events_that_are_kept_is_left_out() -> None:
+    def left_out(first: Millis) -> Mapping[Omission, int]:
+        return sampled(("user:1", [happened("track", first, event="A")]), sampling=kept).omitted
+
+    kept = replace(SAMPLING, horizon=START)
+    assert left_out(START + 90 * DAY - 1) == {"older than the log": 1}
+    assert left_out(START + 90 * DAY) == {}
+    assert kept.key != SAMPLING.key
+
+
+def test_a_criterion_on_the_account_is_late_where_its_trait_was_written_only_after_the_moment() -> None:
+    own = [happened("track", groupId="acme", event="A")]
+
+    def late(written: Millis) -> frozenset[str]:
+        group = happened("group", written, groupId="acme", traits={"size": 500})
+        by_others, by_itself = History("user:1", own, [group], None), History("user:1", [*own, group], (), None)
+        assert reduced([by_others]).late == reduced([by_itself]).late
+        return reduced([by_others]).late
+
+    at = moment("user:1")
+    assert [late(at), late(at + 1)] == [frozenset(), {"large"}]
+    # What the lead's own events told by then was known.
+    again = [happened("group", time, groupId="acme", traits={"size": 500}) for time in (at, at + 1)]
+    assert sampled(("user:1", [*own, *again])).late == frozenset()

@@ -13,13 +13,26 @@ if TYPE_CHECKING:
 
 
 class CachedCalibration:
-    """The stored calibration, None where there is none, which is remembered as well."""
+    """The stored calibration, None where there is none, which is remembered as well.
 
-    def __init__(self, client: DynamoDBClient, table: str, *, ttl_seconds: int, clock: Callable[[], datetime]) -> None:
+    One that cannot be read is reported, and what was held before goes on being held: nobody goes without an alert or a
+    list because a chance is missing.
+    """
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        *,
+        ttl_seconds: int,
+        clock: Callable[[], datetime],
+        report: Callable[[str], object],
+    ) -> None:
         self._client = client
         self._table = table
         self._ttl = timedelta(seconds=ttl_seconds)
         self._clock = clock
+        self._report = report
         self._held: DatedCalibration | None = None
         self._fresh_until: datetime | None = None
 
@@ -30,6 +43,9 @@ class CachedCalibration:
 
         now = self._clock()
         if self._fresh_until is None or now >= self._fresh_until:
-            self._held = load_calibration(self._client, self._table)
+            try:
+                self._held = load_calibration(self._client, self._table)
+            except Exception:  # noqa: BLE001  whatever is wrong with it
+                self._report("the calibration cannot be read")
             self._fresh_until = now + self._ttl
         return self._held

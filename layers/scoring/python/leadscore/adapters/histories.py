@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadscore.adapters.dynamodb import DynamoReader
 from leadscore.adapters.items import EVENT_PREFIX, IDENTITY_KEY, compact, partition_of, read_event, read_identity
-from leadscore.core.identity import Identity, possible_identities
+from leadscore.core.identity import Identity, Ownership, possible_identities
 from leadscore.usecases.histories import History, HistoryPage, account_events
 from leadscore.usecases.records import Event, StoredIdentity
 
@@ -109,22 +109,23 @@ class DynamoHistories:
                 events=events[root.identity],
                 account_events=[event for name in sorted(accounts[root.identity]) for event in told[name]],
                 body=root.body,
+                owners=further[root.identity],
             )
             for root in roots
         ]
 
-    def _load_further(self, roots: Iterable[StoredIdentity]) -> dict[Identity, list[Identity]]:
-        """Return for each root the other identities of its tree; all trees are gone down at once."""
+    def _load_further(self, roots: Iterable[StoredIdentity]) -> dict[Identity, dict[Identity, Ownership]]:
+        """Return for each root the other identities of its tree and whose they are; all trees are gone down at once."""
         level = {root.identity: root for root in roots}
-        further: dict[Identity, list[Identity]] = {name: [] for name in level}
+        further: dict[Identity, dict[Identity, Ownership]] = {name: {} for name in level}
         root_of = {name: name for name in level}
         while claimed := {target for one in level.values() for target in one.claimed}:
             below: dict[Identity, StoredIdentity] = {}
             for name, one in self._reader.load_identities(claimed).items():
                 owner = None if one.owner is None else level.get(one.owner.owner)
-                if owner is not None and name in owner.claimed:
+                if one.owner is not None and owner is not None and name in owner.claimed:
                     root_of[name] = root_of[owner.identity]
-                    further[root_of[name]].append(name)
+                    further[root_of[name]][name] = one.owner
                     below[name] = one
             level = below
         return further

@@ -2,12 +2,13 @@
 
     pk        sk                                       what
     LEARNING  RUN#<run>#<segment>#<call>#<chunk>       a part of the sample that one call took; gone after a day
-    LEARNING  RESULT#<run>#<chunk>                     a part of what a run came to
+    LEARNING  RESULT#<run>#<chunk>                     a part of what a run came to, and when that run began
     LEARNING  INSIGHTS                                 which run's result readers get
     LEARNING  CALIBRATION                              the calibration of that run, absent where it came to none
 
 Invariants: a reader gets the whole of one run's result or nothing, because the item that names the run is written last,
-together with the calibration; and a sample counts as taken once its first part is there, which is written last.
+together with the calibration; a sample counts as taken once its first part is there, which is written last; and no
+part is removed of a run that may still be about to name itself, however many conclude at once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from leadscore.core.instants import DAY, Millis
-from leadscore.learning.calibration import DatedCalibration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,25 +24,28 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from leadscore.adapters.items import Item
+    from leadscore.learning.calibration import DatedCalibration
 
 _PARTITION = "LEARNING"
 _INSIGHTS: Item = {"pk": {"S": _PARTITION}, "sk": {"S": "INSIGHTS"}}
 _CALIBRATION: Item = {"pk": {"S": _PARTITION}, "sk": {"S": "CALIBRATION"}}
 # An item takes 400 KB with its keys.
 _CHUNK_BYTES = 300_000
+# A run whose samples are gone cannot be concluded any more.
 _SAMPLES_KEPT = DAY
 # A reader that comes while the result is replaced may find a part of the old one gone, and reads the new one then.
 _MOST_READS = 3
 
 
-class UnreadableResultError(RuntimeError):
-    """The result that readers are to get is not all there."""
-
-
 def load_calibration(client: DynamoDBClient, table: str) -> DatedCalibration | None:
     """Return the calibration in force, None where there is none: one read of one small item."""
     found = client.get_item(TableName=table, Key=_CALIBRATION)
-    return DatedCalibration.from_dict(json.loads(found["Item"]["content"]["S"])) if "Item" in found else None
+    if "Item" not in found:
+        return None
+    # Imported where there is one: a cold function's first alert must not wait for what it has no use for.
+    from leadscore.learning.calibration import DatedCalibration
+
+    return DatedCalibration.from_dict(json.loads(found["Item"]["content"]["S"]))
 
 
 class DynamoInsights:
@@ -70,21 +73,24 @@ class DynamoInsights:
             found = self._read_parts(f"RESULT#{run}#")
             if found is not None:
                 return found
+        # Imported where it is raised: hot functions read the calibration from here.
+        from leadscore.usecases.learning import UnreadableResultError
+
         raise UnreadableResultError("a part of the stored insights is missing")
 
-    def replace(self, run: str, result: Mapping[str, object], calibration: DatedCalibration | None) -> None:
-        """Make this what readers get, with the calibration that belongs to it; parts of all others are removed."""
-        prefix = f"RESULT#{run}#"
-        self._write_parts(prefix, result, {})
+    def replace(
+        self, run: str, began: Millis, result: Mapping[str, object], calibration: DatedCalibration | None
+    ) -> None:
+        """Make this what readers get, with its calibration; parts of runs that began over a day before are removed."""
+        self._write_parts(f"RESULT#{run}#", result, {"began": {"N": str(began)}})
         switch: Any = {"Put": {"TableName": self._table, "Item": {**_INSIGHTS, "run": {"S": run}}}}
         held: Any = {"Delete": {"TableName": self._table, "Key": _CALIBRATION}}
         if calibration is not None:
             item = {**_CALIBRATION, "content": {"S": json.dumps(calibration.to_dict())}}
             held = {"Put": {"TableName": self._table, "Item": item}}
         self._client.transact_write_items(TransactItems=[switch, held])
-        for key in list(self._keys("RESULT#")):
-            if not key["sk"]["S"].startswith(prefix):
-                self._client.delete_item(TableName=self._table, Key=key)
+        for key in list(self._parts_of_runs_before(began - _SAMPLES_KEPT)):
+            self._client.delete_item(TableName=self._table, Key=key)
 
     def _current(self) -> str | None:
         found = self._client.get_item(TableName=self._table, Key=_INSIGHTS, ConsistentRead=True)
@@ -117,12 +123,17 @@ class DynamoInsights:
         found = self._client.get_item(TableName=self._table, Key=_key(prefix, number), ConsistentRead=True)
         return found.get("Item")
 
-    def _keys(self, prefix: str) -> Iterator[Item]:
+    def _parts_of_runs_before(self, instant: Millis) -> Iterator[Item]:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+            FilterExpression="attribute_not_exists(began) OR began < :instant",
             ProjectionExpression="pk, sk",
-            ExpressionAttributeValues={":pk": {"S": _PARTITION}, ":prefix": {"S": prefix}},
+            ExpressionAttributeValues={
+                ":pk": {"S": _PARTITION},
+                ":prefix": {"S": "RESULT#"},
+                ":instant": {"N": str(instant)},
+            },
         )
         for page in pages:
             yield from page["Items"]

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from leadscore.adapters.rulesets import open_value, published_documents
 from leadscore.core.instants import from_datetime
-from leadscore.stored_ruleset import Parts, TornRulesetError, part_name
+from leadscore.stored_ruleset import Parts, TornRulesetError, is_switch, part_name, read_switch
 from leadscore.usecases.publishing import Active
 
 if TYPE_CHECKING:
@@ -30,7 +30,11 @@ class SsmShelf:
     def read(self) -> Active:
         """Return what is published now, an empty document where its parts cannot be read."""
         found = self._client.get_parameter(Name=self._name)["Parameter"]
+        folder, parts = "", 0
         try:
+            if is_switch(found["Value"]):
+                switch = read_switch(found["Value"])
+                folder, parts = switch.folder, len(switch.pins)
             document = open_value(self._client, self._name, found["Value"])
         except TornRulesetError:
             document = ""
@@ -38,6 +42,8 @@ class SsmShelf:
             document=document,
             revision=found["Version"],
             since=from_datetime(found["LastModifiedDate"]),
+            folder=folder,
+            parts=parts,
         )
 
     def put_parts(self, parts: Parts) -> str:

@@ -100,6 +100,7 @@ class InsightsSettings(Settings):
     table_name: str
     bus_name: str
     ruleset_parameter: str
+    event_retention_days: int
     work_seconds: int
 
 

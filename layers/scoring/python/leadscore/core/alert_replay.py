@@ -13,7 +13,7 @@ millisecond, where the schedule needs minutes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,12 +40,18 @@ class Told(NamedTuple):
 
 
 def replay_alerts(
-    ruleset: Ruleset, events: Iterable[Event], account_events: Iterable[Event], since: Millis, until: Millis
+    ruleset: Ruleset,
+    events: Iterable[Event],
+    account_events: Iterable[Event],
+    since: Millis,
+    until: Millis,
+    known: State | None = None,
 ) -> list[Told]:
     """Return what people would have been told of a lead after `since` and up to `until`, in the order of time.
 
     `events` are all of the lead's, each once, in any order; `account_events` those `group` events of others that tell
-    of its accounts. What was before `since` is lived through too, for the cooldowns.
+    of its accounts. What was before `since` is lived through too, for the cooldowns. `known` is what is known of the
+    lead from before its events begin: of what is no later than that, nothing is told.
     """
     policy = ruleset.alerts
     if policy is None:
@@ -59,11 +65,11 @@ def replay_alerts(
         ),
         key=lambda one: one[:3],
     )
-    known = [(time, own, event) for time, _, own, event in story if time <= until]
-    life = _Life(ruleset, policy)
-    if not known or life.is_over(known, since):
+    heard = [(time, own, event) for time, _, own, event in story if time <= until]
+    life = _Life(ruleset, policy, State.empty(ruleset) if known is None else known)
+    if not heard or life.is_over(heard, since):
         return []
-    for time, own, event in known:
+    for time, own, event in life.begin(heard):
         life.pass_time(time)
         life.hear(event, time, own=own)
     life.pass_time(until)
@@ -77,11 +83,11 @@ class _Life:
     it comes into the tier, or raises its hand.
     """
 
-    def __init__(self, ruleset: Ruleset, policy: AlertPolicy) -> None:
+    def __init__(self, ruleset: Ruleset, policy: AlertPolicy, known: State) -> None:
         self.told: list[Told] = []
         self._ruleset = ruleset
         self._policy = policy
-        self._state = State.empty(ruleset)
+        self._state = known
         self._accounts: dict[str, AccountState] = {}
         self._memory = AlertMemory()
         self._tier: str | None = None
@@ -95,28 +101,32 @@ class _Life:
         # Whether time can raise a score.
         self._rises = any(one.points < 0 or (one.disqualify and one.event is not None) for one in ruleset.criteria)
 
-    def is_over(self, known: Sequence[tuple[Millis, bool, Event]], since: Millis) -> bool:
+    def is_over(self, heard: Sequence[tuple[Millis, bool, Event]], since: Millis) -> bool:
         """Return whether nothing can be told after `since`: the last event is long ago, and time alone tells nobody."""
         waits = self._policy.delay + self._policy.cooldown + self._policy.account_cooldown + _LONGEST_NIGHT
-        newest = known[-1][0]
+        newest = max(heard[-1][0], self._state.newest or 0)
         if newest + waits > since:
             return False
         if not self._rises:
             return True
-        state = advance(self._state, [event for _, own, event in known if own])
-        told = [event for *_, event in known if event.get("groupId") == state.account]
+        state = advance(self._state, [event for _, own, event in heard if own])
+        told = [event for *_, event in heard if event.get("groupId") == state.account]
         account = advance_account(AccountState.empty(self._ruleset), told)
         return score_state(state, to_datetime(newest), account).ceiling < self._least
 
+    def begin(self, heard: Sequence[tuple[Millis, bool, Event]]) -> Iterator[tuple[Millis, bool, Event]]:
+        """Take in silently what is no later than what is known of the lead already, and yield the rest."""
+        newest = self._state.newest
+        for time, own, event in heard:
+            if newest is None or time > newest:
+                yield time, own, event
+            else:
+                self._state, _ = self._with(event, own=own)
+
     def hear(self, event: Event, at: Millis, *, own: bool) -> None:
         """Take in an event of the lead's own, or one that tells of an account."""
-        name = str(event.get("groupId"))
-        known = self._accounts.get(name)
-        if event["type"] == "group":
-            self._accounts[name] = advance_account(known or AccountState.empty(self._ruleset), [event])
-        after = advance(self._state, [event]) if own else self._state
-        told = self._accounts.get(name) is not known
-        if after is not self._state or (told and self._state.account == name):
+        after, told = self._with(event, own=own)
+        if after is not self._state or (told and self._state.account == str(event.get("groupId"))):
             self._commit(after, at, account=told)
 
     def pass_time(self, until: Millis) -> None:
@@ -125,6 +135,14 @@ class _Life:
             if self._due is not None and self._due <= at:
                 self._commit(self._state, at)
             self._release(at)
+
+    def _with(self, event: Event, *, own: bool) -> tuple[State, bool]:
+        """Return the lead's state with an event, and whether that told of an account, which is kept."""
+        name = str(event.get("groupId"))
+        known = self._accounts.get(name)
+        if event["type"] == "group":
+            self._accounts[name] = advance_account(known or AccountState.empty(self._ruleset), [event])
+        return advance(self._state, [event]) if own else self._state, self._accounts.get(name) is not known
 
     def _next_due(self) -> Millis | None:
         desks = [due(self._policy, desk, 0) for desk in self._desks.values()]

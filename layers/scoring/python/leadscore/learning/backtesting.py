@@ -40,8 +40,6 @@ _LATER_SHARE = 0.4
 # How likely a move of the base rate that is warned of may be by chance.
 _SURELY_MOVED = 0.01
 _MOST_PERIODS = 13
-_MOST_BANDS = 30
-_BAND_WIDTHS = (5, 10, 20, 50, 100, 200, 500)
 _FEWEST_AT_TOP = 10
 
 
@@ -255,7 +253,7 @@ def _figures(
         gain=_gain(scores),
         capacity=capacity_view(scores, weeks, per_week) if scores else None,
         tiers=tuple(tier_table(scores, subject.tiers)),
-        bands=tuple(tier_table(scores, score_bands(scores, _band_width(scores)))),
+        bands=tuple(tier_table(scores, score_bands(scores))),
         periods=tuple(find_scored_periods(_by_period(scored), subject.tiers)),
         calibration=calibration,
         brier=None if calibration is None else brier(judged, calibration),
@@ -289,13 +287,6 @@ def _gain(scores: Sequence[ScoreCount]) -> tuple[GainPoint, ...]:
     conversions = sum(one.conversions for one in scores)
     reached = ((share, wilson(part * conversions, conversions)) for share, part in gain_curve(scores))
     return tuple(GainPoint(share, estimate) for share, estimate in reached if estimate is not None)
-
-
-def _band_width(scores: Sequence[ScoreCount]) -> int:
-    if not scores:
-        return _BAND_WIDTHS[0]
-    spread = scores[-1].score - scores[0].score
-    return next((width for width in _BAND_WIDTHS if spread / width < _MOST_BANDS), ceil(spread / _MOST_BANDS))
 
 
 def _by_period(scored: _Scored) -> dict[str, list[ScoreCount]]:

@@ -58,21 +58,26 @@ class Calibration:
         """The points that double the odds to convert; None where more points do not mean better odds."""
         return log(2) / self.slope if self.slope > 0 else None
 
-    def refreshed(self, leads: int, conversions: int) -> Calibration:
-        """Return this calibration shifted to the base rate of a newer sample, the slope as it was.
+    def refitted(self, newest: Sequence[ScoreCount]) -> Calibration:
+        """Return this calibration with the intercept that fits `newest` best, the slope as it was.
 
-        The shift is the difference of the logits of the two base rates: Elkan (2001), "The foundations of
-        cost-sensitive learning", IJCAI; half a lead of each kind is added to both, so that it is finite. The interval
-        widens by what the new base rate is uncertain.
+        `newest` are the newest of those that this one was fitted to. The scores of the newest leads are taken into
+        account, so that colder leads are not taken for worse ones: a shift by the difference of the base rates' logits
+        (Elkan 2001) would count them twice. On the same targets as `calibrate`; the intercept's error is that of the
+        newest leads and what the slope's error makes of it.
         """
-        before, now = _smoothed(self.leads, self.conversions), _smoothed(leads, conversions)
-        variance = 1 / ((leads + 1) * now * (1 - now))
+        rows = _targets(newest)
+        intercept = _newton_within(rows, self.slope)
+        _, (information, weighted, _) = _derivatives(rows, intercept, self.slope)
+        middle, (_, joint, slope) = weighted / information, self.variances
+        # With the slope's error it goes as before: the newest leads had their part in that one, too.
+        variance = 1 / information - middle * (middle * slope + 2 * joint)
         return replace(
             self,
-            intercept=self.intercept + logit(now) - logit(before),
-            variances=(self.variances[0] + variance, *self.variances[1:]),
-            leads=leads,
-            conversions=conversions,
+            intercept=intercept,
+            variances=(variance, joint, slope),
+            leads=sum(one.leads for one in newest),
+            conversions=sum(one.conversions for one in newest),
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -199,15 +204,7 @@ def calibrate(scores: Sequence[ScoreCount]) -> Calibration | None:
         return None
     middle = sum(one.score * one.leads for one in scores) / leads
     spread = sqrt(sum((one.score - middle) ** 2 * one.leads for one in scores) / leads)
-    target, off_target = (conversions + 1) / (conversions + 2), 1 / (leads - conversions + 2)
-    rows = [
-        (
-            (one.score - middle) / spread if spread else 0.0,
-            one.leads,
-            one.conversions * target + (one.leads - one.conversions) * off_target,
-        )
-        for one in scores
-    ]
+    rows = [((x - middle) / spread if spread else 0.0, count, target) for x, count, target in _targets(scores)]
     intercept, slope, information = _newton(rows)
     i, j, s = information
     if spread == 0:
@@ -302,6 +299,15 @@ def _bin(part: Sequence[ScoreCount], calibration: Calibration) -> Bin:
 _Rows = list[tuple[float, int, float]]
 
 
+def _targets(scores: Sequence[ScoreCount]) -> _Rows:
+    """Return (score, leads, sum of Platt's targets)."""
+    leads, conversions = sum(one.leads for one in scores), sum(one.conversions for one in scores)
+    target, off_target = (conversions + 1) / (conversions + 2), 1 / (leads - conversions + 2)
+    return [
+        (one.score, one.leads, one.conversions * target + (one.leads - one.conversions) * off_target) for one in scores
+    ]
+
+
 def _newton(rows: _Rows) -> tuple[float, float, tuple[float, float, float]]:
     """Return intercept and slope that minimise the loss of (x, leads, sum of targets), and the information there."""
     leads = sum(count for _, count, _ in rows)
@@ -324,6 +330,26 @@ def _newton(rows: _Rows) -> tuple[float, float, tuple[float, float, float]]:
     return intercept, slope, _derivatives(rows, intercept, slope)[1]
 
 
+def _newton_within(rows: _Rows, slope: float) -> float:
+    """Return the intercept that minimises the loss with that slope, between those that are surely too low and too high.
+
+    A step that leaves these is replaced by one to their middle, so that no score is too far out to begin from.
+    """
+    base = logit(sum(target for _, _, target in rows) / sum(count for _, count, _ in rows))
+    low, high = sorted(base - slope * edge(rows)[0] for edge in (min, max))
+    intercept = (low + high) / 2
+    for _ in range(_MOST_STEPS):
+        (gradient, _), (information, _, _) = _derivatives(rows, intercept, slope)
+        low, high = (low, intercept) if gradient > 0 else (intercept, high)
+        stepped = intercept - gradient / information if information > 0 else inf
+        if not low <= stepped <= high:
+            stepped = (low + high) / 2
+        if abs(stepped - intercept) < _CONVERGED:
+            break
+        intercept = stepped
+    return intercept
+
+
 def _loss(rows: _Rows, intercept: float, slope: float) -> float:
     total = 0.0
     for x, count, target in rows:
@@ -343,7 +369,3 @@ def _derivatives(rows: _Rows, intercept: float, slope: float) -> tuple[tuple[flo
         h01 += weight * x
         h11 += weight * x * x
     return (g0, g1), (h00, h01, h11)
-
-
-def _smoothed(leads: int, conversions: int) -> float:
-    return (conversions + 0.5) / (leads + 1)

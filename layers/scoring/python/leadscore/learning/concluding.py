@@ -24,6 +24,7 @@ from leadscore.learning.tiers import tier_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from leadscore.core.instants import Millis
     from leadscore.core.ruleset import Ruleset
     from leadscore.learning.sampling import Sample
     from leadscore.learning.tiers import TierRow
@@ -71,13 +72,16 @@ class Conclusion:
 def conclude(sample: Sample, ruleset: Ruleset, *, run: str, before: Mapping[str, Any] | None) -> Conclusion:
     """Return what a sample under a ruleset comes to, `before` being the insights of the run before it.
 
-    Criteria are judged on their patterns; tiers, bands and the calibration on true scores.
+    Criteria are judged on their patterns; tiers, bands and the calibration on true scores. Leads of whom the log does
+    not tell what became of them are left out, but of candidates, for which all leads are compared with each other.
     """
-    key, weeks = sample.key, sorted(sample.totals)
+    key, whole, end = sample.key, sample.grouped(), sample.log_end
+    sample = sample.labelled()
+    weeks = sorted(sample.totals)
     found = find_insights(_in_order(sample.grouped()), ScoreRule.of(ruleset), sample.late)
     calibration = calibrate_newest(sample.totals)
     dated = None if calibration is None else DatedCalibration(calibration, key.now, key.window, ruleset.version)
-    candidates = find_candidates(found.leads, found.conversions, sample.facts)[:MOST_CANDIDATES]
+    candidates = find_candidates(whole.leads, whole.conversions, sample.facts)[:MOST_CANDIDATES]
     scores = _scores(sample.totals, weeks)
     insights = {
         "run": run,
@@ -91,7 +95,7 @@ def conclude(sample: Sample, ruleset: Ruleset, *, run: str, before: Mapping[str,
         "since": _day(weeks[0]) if weeks else None,
         "until": _day(weeks[-1] + 1) if weeks else None,
         **found.to_dict(),
-        "warnings": [NO_GOAL] if ruleset.goal is None else list(found.warnings),
+        "warnings": [*([NO_GOAL] if ruleset.goal is None else found.warnings), *_warn_of_end(end)],
         "auc": _plain(auc(scores)),
         "candidates": [one.to_dict() for one in candidates],
         "not_looked_at": sorted(sample.unread.cut),
@@ -113,9 +117,7 @@ def calibrate_newest(totals: Mapping[int, Mapping[float, Counts]]) -> Calibratio
         return None
     if min(calibration.conversions, calibration.leads - calibration.conversions) < FEW_CONVERSIONS:
         return None
-    newest = _newest(totals, BASE_CONVERSIONS)
-    leads, conversions = sum(one.leads for one in newest), sum(one.conversions for one in newest)
-    return calibration if leads == calibration.leads else calibration.refreshed(leads, conversions)
+    return calibration.refitted(_newest(totals, BASE_CONVERSIONS))
 
 
 def _newest(totals: Mapping[int, Mapping[float, Counts]], conversions: int) -> list[ScoreCount]:
@@ -161,6 +163,13 @@ def _scores(totals: Mapping[int, Mapping[float, Counts]], weeks: Iterable[int]) 
 def _in_order(grouped: Grouped) -> Grouped:
     """Return equal samples as one: floats are added up in the order of the rows."""
     return Grouped(grouped.criteria, dict(sorted(grouped.rows.items())))
+
+
+def _warn_of_end(end: Millis | None) -> list[str]:
+    if end is None:
+        return []
+    day = format_instant(end)[:10]
+    return [f"the log ends on {day}: leads whose window was not over by then are left out"]
 
 
 def _day(week: int) -> str:

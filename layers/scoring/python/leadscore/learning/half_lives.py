@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from leadscore.learning.gating import LEAST_LATER_CONVERSIONS
 from leadscore.learning.proportions import Estimate, Z
 from leadscore.learning.ranking_quality import auc_difference
 from leadscore.learning.samples import Counts, PairCount
@@ -39,12 +40,14 @@ Pairs = Mapping[tuple[float, float], Counts]
 class HalfLifeSuggestion:
     """The factor that came out best on the gate slice, and what it is worth there and on the report slice.
 
+    `conversions` are those of all leads, `gate_conversions` those of the gate slice.
     `gate_gain` and `report_gain` are the AUC with it less the present one; `tried` are all gains on the gate slice, by
     factor. The interval of `gate_gain` is wide enough for all that were tried together.
     """
 
     reason: Reason
     conversions: int
+    gate_conversions: int
     factor: str | None = None
     gate_gain: Estimate | None = None
     report_gain: Estimate | None = None
@@ -62,7 +65,8 @@ class HalfLifeSuggestion:
             case "nothing decays":
                 return "no criterion has a half-life"
             case "too few conversions":
-                return f"not shown: {self.conversions} conversions; half-lives take {LEAST_CONVERSIONS}"
+                needed = f"half-lives take {LEAST_CONVERSIONS} and {LEAST_LATER_CONVERSIONS}"
+                return f"not shown: {self.conversions} conversions, {self.gate_conversions} to check by; {needed}"
             case "as good on later leads":
                 said = f"{self.factor} times: AUC {_signed(self.gate_gain)}"
                 return f"not shown: on later leads the present half-lives were as good ({said})"
@@ -78,6 +82,7 @@ class HalfLifeSuggestion:
             "verdict": self.verdict,
             "factor": self.factor,
             "conversions": self.conversions,
+            "gate_conversions": self.gate_conversions,
             "gate_gain": None if self.gate_gain is None else self.gate_gain.to_dict(),
             "report_gain": None if self.report_gain is None else self.report_gain.to_dict(),
             "tried": {name: gain.to_dict() for name, gain in (self.tried or {}).items()},
@@ -103,12 +108,15 @@ def suggest_half_lives(
     `gate` and `report` have, by factor, the pairs of scores that leads have as things are and with the factor, in
     parts; `conversions` are those of all leads.
     """
+    judged = {name: _joined(gate.get(name, ())) for name in FACTORS}
+    # The leads are the same for all factors.
+    gate_conversions = max(sum(pair.conversions for pair in pairs) for pairs in judged.values())
     if all(one.half_life is None for one in ruleset.criteria):
-        return HalfLifeSuggestion("nothing decays", conversions)
-    tried = {name: _gain(gate.get(name, ())) for name in FACTORS}
+        return HalfLifeSuggestion("nothing decays", conversions, gate_conversions)
+    tried = {name: auc_difference(pairs) for name, pairs in judged.items()}
     told = {name: gain for name, gain in tried.items() if gain is not None}
-    if conversions < LEAST_CONVERSIONS or not told:
-        return HalfLifeSuggestion("too few conversions", conversions)
+    if conversions < LEAST_CONVERSIONS or gate_conversions < LEAST_LATER_CONVERSIONS or not told:
+        return HalfLifeSuggestion("too few conversions", conversions, gate_conversions)
     best = max(told, key=lambda name: told[name].value)
     gain = told[best]
     wide = _Z_OF_ALL / Z
@@ -118,21 +126,22 @@ def suggest_half_lives(
     return HalfLifeSuggestion(
         "shown" if gate_gain.low > 0 else "as good on later leads",
         conversions,
+        gate_conversions,
         best,
         gate_gain,
-        _gain(report.get(best, ())),
+        auc_difference(_joined(report.get(best, ()))),
         told,
     )
 
 
-def _gain(parts: Iterable[Pairs]) -> Estimate | None:
-    """Return the AUC with the factor less that without it."""
+def _joined(parts: Iterable[Pairs]) -> list[PairCount]:
+    """Return the pairs of all parts, the score with the factor first."""
     leads, conversions = Counter[tuple[float, float]](), Counter[tuple[float, float]]()
     for part in parts:
         for both, counts in part.items():
             leads[both] += counts.leads
             conversions[both] += counts.conversions
-    return auc_difference([PairCount(paced, now, n, conversions[now, paced]) for (now, paced), n in leads.items()])
+    return [PairCount(paced, now, n, conversions[now, paced]) for (now, paced), n in leads.items()]
 
 
 def _signed(gain: Estimate | None) -> str:

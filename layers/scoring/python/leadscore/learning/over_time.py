@@ -6,7 +6,7 @@ quiet year raises hardly any alarm.
 
 from __future__ import annotations
 
-from math import floor
+from math import ceil, floor
 from typing import TYPE_CHECKING, NamedTuple
 
 from leadscore.core.ruleset import Tier
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from leadscore.learning.samples import ScoreCount
+
+_MOST_BANDS = 30
+_BAND_WIDTHS = (5, 10, 20, 50, 100, 200, 500)
 
 
 class Period(NamedTuple):
@@ -44,14 +47,12 @@ class Period(NamedTuple):
         }
 
 
-def find_scored_periods(
-    scored: Mapping[str, Sequence[ScoreCount]], tiers: Sequence[Tier], width: int = 10
-) -> list[Period]:
+def find_scored_periods(scored: Mapping[str, Sequence[ScoreCount]], tiers: Sequence[Tier]) -> list[Period]:
     """Return what each period came to, by the scores of its leads, in the order of `scored`.
 
-    The bands are of `width` points, and the same in all periods, so that they can be compared.
+    The bands are the same in all periods, so that they can be compared.
     """
-    bands = score_bands([one for scores in scored.values() for one in scores], width)
+    bands = score_bands([one for scores in scored.values() for one in scores])
     periods = []
     for name, scores in scored.items():
         leads, conversions = sum(one.leads for one in scores), sum(one.conversions for one in scores)
@@ -60,12 +61,19 @@ def find_scored_periods(
     return periods
 
 
-def score_bands(scores: Sequence[ScoreCount], width: int = 10) -> list[Tier]:
-    """Return bands of `width` points that cover all scores, the highest first, each named by its lowest score."""
+def score_bands(scores: Sequence[ScoreCount]) -> list[Tier]:
+    """Return about thirty bands at most that cover all scores, the highest first, each named by its lowest score."""
     if not scores:
         return []
+    width = band_width(scores)
     lowest, highest = (floor(edge(scores).score / width) * width for edge in (min, max))
     return [Tier(f"{from_:g}", from_) for from_ in range(highest, lowest - 1, -width)]
+
+
+def band_width(scores: Sequence[ScoreCount]) -> int:
+    """Return how many points a band takes so that about thirty cover the scores, however far from the rest one is."""
+    spread = max(scores).score - min(scores).score
+    return next((width for width in _BAND_WIDTHS if spread / width < _MOST_BANDS), ceil(spread / _MOST_BANDS))
 
 
 def has_moved(usual: Estimate | None, now: Estimate | None) -> bool:

@@ -3,7 +3,8 @@
     History --Sampler--> Sample of a segment --merge--> Sample of all --> grouped, sliced, totals, pairs, facts
 
 Invariant: nothing after a lead's moment T has a part in what is counted of it but the label and what is said to be
-late, and a sample is a function of the set of histories: segments merged in any order give what one pass gives. What
+late, and a sample is a function of the set of histories: segments merged in any order give what one pass gives. So
+identities that were joined only after T are leads of their own, all with the label of whom they turned out to be. What
 is counted of a lead is what `take_snapshot` says of it; here each event is matched once, and in no order.
 """
 
@@ -16,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from leadscore.core.decay import UNIT_BITS
+from leadscore.core.identity import identities
 from leadscore.core.instants import DAY, Millis, format_instant, parse_instant
 from leadscore.core.matcher import Matcher
 from leadscore.core.ruleset import ACCOUNT
@@ -29,9 +31,10 @@ from leadscore.learning.samples import STEPS, Counts, Grouped, Tally
 from leadscore.learning.snapshots import choose_split, draw_moment, find_qualified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
-    from leadscore.core.ruleset import Criterion, Ruleset
+    from leadscore.core.identity import Identity
+    from leadscore.core.ruleset import Criterion, IdentityPolicy, Ruleset
     from leadscore.core.state import Event
     from leadscore.learning.past_scores import PastScore
     from leadscore.learning.samples import Slice, TimeSplit
@@ -40,10 +43,15 @@ if TYPE_CHECKING:
     from leadscore.usecases.records import LeadBody
 
 WEEK: Millis = 7 * DAY
+# A log without an event for so long has ended: what became of its leads since then is not known.
+_SILENCE: Millis = 2 * DAY
+# Who is first heard of so soon after the oldest events that a log keeps may well be an older lead that came back.
+_MAY_HAVE_COME_BACK: Millis = 90 * DAY
 # Scores are counted in steps of a sixteenth, rounded down: a tier that begins at a whole number keeps all its leads.
 SCORE_STEP_BITS = 4
 # A criterion is late when of the leads that ever have a trait which it reads so many got it only after their moment.
 LATE_SHARE = 0.1
+_ACCOUNT_TRAIT = f"{ACCOUNT}."
 _STAMP_LENGTH = len("2026-01-31T23:59:59.000Z")
 Moment = Literal["random", "qualified"]
 
@@ -58,6 +66,7 @@ class SampleKey(NamedTuple):
     seed: int
     moment: Moment
     half_lives: bool = False
+    horizon: Millis | None = None
 
 
 class Timing(NamedTuple):
@@ -75,6 +84,7 @@ class Sampling:
     with T + window after `now` is left out. T is a moment 1 to 30 days after the lead's first event, drawn from `seed`
     and the lead's identity, or the first time that the lead left the lowest tier. With `against`, the same leads are
     scored under a second ruleset at the same T; with `half_lives`, also with all half-lives times each of `FACTORS`.
+    Of a log that keeps nothing from before `horizon`, leads first heard of in the 90 days after it are left out.
     """
 
     ruleset: Ruleset
@@ -84,12 +94,21 @@ class Sampling:
     moment: Moment = "random"
     against: Ruleset | None = None
     half_lives: bool = False
+    horizon: Millis | None = None
 
     @property
     def key(self) -> SampleKey:
         """What it is, in short."""
-        against = "" if self.against is None else self.against.version
-        return SampleKey(self.ruleset.version, against, self.window, self.now, self.seed, self.moment, self.half_lives)
+        return SampleKey(
+            ruleset=self.ruleset.version,
+            against="" if self.against is None else self.against.version,
+            window=self.window,
+            now=self.now,
+            seed=self.seed,
+            moment=self.moment,
+            half_lives=self.half_lives,
+            horizon=self.horizon,
+        )
 
 
 @dataclass(frozen=True)
@@ -100,8 +119,8 @@ class Sample:
     with all caps, `pairs` those under the two rulesets (empty without a second one; leads that the second one
     disqualifies are not in it), and `paced` those with the half-lives as they are and times a factor, by the factor's
     name; scores are in steps of a sixteenth, rounded down. `unread` are facts that no criterion
-    reads. `timings` are of the criteria on the lead's own traits. `omitted` are the leads left out, and `leads` and
-    `events` all that were read.
+    reads. `timings` are of the criteria on traits. `omitted` are the leads left out, and `leads` and
+    `events` all that were read. `newest` is the time of the newest event, 0 where there is none.
     """
 
     key: SampleKey
@@ -115,6 +134,7 @@ class Sample:
     omitted: Mapping[Omission, int] = field(default_factory=dict)
     leads: int = 0
     events: int = 0
+    newest: Millis = 0
 
     @cached_property
     def facts(self) -> dict[str, Counts]:
@@ -126,6 +146,31 @@ class Sample:
         """The criteria that read a trait which many leads had only after they were scored."""
         return frozenset(
             name for name, (known, late) in self.timings.items() if late and late >= LATE_SHARE * (known + late)
+        )
+
+    @property
+    def log_end(self) -> Millis | None:
+        """When the log ended, well before the sample was taken; None where it goes on."""
+        return self.newest if 0 < self.newest < self.key.now - _SILENCE else None
+
+    def labelled(self) -> Sample:
+        """Return the sample without the weeks of which some window ends after the log did; these are too recent.
+
+        What is not counted by week stays as it is.
+        """
+        end = self.log_end
+        if end is None:
+            return self
+        labelled = {week for week in self.weeks if (week + 1) * WEEK + self.key.window <= end}
+        omitted = Counter(self.omitted)
+        omitted["too recent"] += sum(grouped.leads for week, grouped in self.weeks.items() if week not in labelled)
+        return replace(
+            self,
+            weeks=_only(labelled, self.weeks),
+            totals=_only(labelled, self.totals),
+            pairs=_only(labelled, self.pairs),
+            paced={name: _only(labelled, pairs) for name, pairs in self.paced.items()},
+            omitted=+omitted,
         )
 
     def merge(self, *others: Sample) -> Sample:
@@ -151,6 +196,7 @@ class Sample:
             omitted=sum((Counter(part.omitted) for part in every), Counter()),
             leads=sum(part.leads for part in every),
             events=sum(part.events for part in every),
+            newest=max(part.newest for part in every),
         )
 
     def grouped(self, since: Millis | None = None, until: Millis | None = None) -> Grouped:
@@ -185,6 +231,7 @@ class Sample:
             "omitted": dict(sorted(self.omitted.items())),
             "leads": self.leads,
             "events": self.events,
+            "newest": self.newest,
         }
 
     @classmethod
@@ -204,6 +251,7 @@ class Sample:
             omitted=read["omitted"],
             leads=read["leads"],
             events=read["events"],
+            newest=read["newest"],
         )
 
     def _joined(self, weeks: Iterable[int]) -> Grouped:
@@ -237,25 +285,26 @@ class Sampler:
         self._pairs: _Counted[tuple[float, float]] = {}
         self._pairs_paced: dict[str, _Counted[tuple[float, float]]] = {name: {} for name in self._paced}
         self._unread = FactTally(frozenset(path for one in ruleset.characteristics for path in _paths(one)))
+        self._read = frozenset(_trait_read(path) for one in ruleset.characteristics for path in _paths(one))
         # The traits that criteria read, by which of them were known together; and those that came late, each alone.
         self._known = Counter[frozenset[str]]()
         self._late = Counter[str]()
         self._omitted: Counter[Omission] = Counter()
-        self._leads = self._events = 0
+        self._leads = self._events = self._newest = 0
 
     def add(self, history: History) -> None:
-        """Count one lead."""
-        self._leads += 1
+        """Count one lead, or the several that it was at its moment."""
         self._events += len(history.events)
-        omission = self._count(history)
-        if omission is not None:
-            self._omitted[omission] += 1
+        for omission in self._count(history):
+            self._leads += 1
+            if omission is not None:
+                self._omitted[omission] += 1
 
     def sample(self) -> Sample:
         """Return all that was counted so far."""
         timings = {}
         for criterion in self._sampling.ruleset.characteristics:
-            names = {path[0] for path in _paths(criterion) if path[0] != ACCOUNT}
+            names = {_trait_read(path) for path in _paths(criterion)}
             known = sum(len(names & together) * leads for together, leads in self._known.items())
             timings[criterion.id] = Timing(known, sum(self._late[name] for name in names))
         return Sample(
@@ -270,28 +319,46 @@ class Sampler:
             omitted=dict(self._omitted),
             leads=self._leads,
             events=self._events,
+            newest=self._newest,
         )
 
-    def _count(self, history: History) -> Omission | None:
-        """Count a lead, or return why it is left out."""
+    def _count(self, history: History) -> list[Omission | None]:
+        """Count all leads that it was at its moment; return of each why it is left out, None where it is not."""
         stamps = _stamps(history.events)
-        first = parse_instant(min(stamps)) if stamps else None
-        at = None if first is None else self._choose_moment(history, first)
-        if first is None or at is None:
-            return "no moment"
-        sampling = self._sampling
+        if not stamps:
+            return ["no moment"]
+        first, sampling = parse_instant(min(stamps)), self._sampling
+        self._newest = max(self._newest, parse_instant(max(stamps)))
+        if sampling.horizon is not None and first < sampling.horizon + _MAY_HAVE_COME_BACK:
+            return ["older than the log"]
+        at = self._choose_moment(history, first)
+        if at is None:
+            return ["no moment"]
         if at + sampling.window > sampling.now:
-            return "too recent"
-        known, telling, after = _divided(history.events, stamps, format_instant(at))
-        before = _read_before(sampling.ruleset, history.body, first)
+            return ["too recent"]
+        divided = _divided(history.events, stamps, format_instant(at))
+        others = _Divided([], [], [])
+        if history.account_events:
+            others = _divided(history.account_events, _stamps(history.account_events), format_instant(at))
+        lead = history.lead
+        return [
+            # What is stored of the lead from before its log is of the root, whoever joined it later.
+            self._count_part(part, others, history.body if root == lead else None, first, at)
+            for root, part in _parts(history, divided, at, sampling.ruleset.identity)
+        ]
+
+    def _count_part(
+        self, divided: _Divided, others: _Divided, body: LeadBody | None, first: Millis, at: Millis
+    ) -> Omission | None:
+        """Count one lead as it was, or return why it is left out."""
+        sampling = self._sampling
+        known, telling, after = divided
+        before = _read_before(sampling.ruleset, body, first)
         reading = self._scorer.read(known, before)
         if reading.converted:
             return "converted before"
-        earlier = None if sampling.against is None else _read_before(sampling.against, history.body, first)
-        others = history.account_events
-        if others:
-            others = _divided(others, _stamps(others), format_instant(at)).known
-        traits, account = _profile(telling, others, [state for state in (before, earlier) if state is not None])
+        earlier = None if sampling.against is None else _read_before(sampling.against, body, first)
+        traits, account = _profile(telling, others.known, [state for state in (before, earlier) if state is not None])
         score = self._scorer.score(reading, traits, account, at)
         if score is None:
             return "disqualified"
@@ -310,7 +377,7 @@ class Sampler:
             if other is not None:
                 _count_one(self._pairs_paced[name], week, (total, _in_steps(other)), converted=converted)
         self._unread.add(reading.unread, traits, account, converted=converted)
-        self._note_timing(traits, after)
+        self._note_timing(traits, account, (*after, *others.after) if others.after else after)
         return None
 
     def _choose_moment(self, history: History, first: Millis) -> Millis | None:
@@ -329,13 +396,19 @@ class Sampler:
         goals = [event for event in events if self._is_goal(event)] if events else ()
         return any(parse_instant(str(event["timestamp"])) <= until for event in goals)
 
-    def _note_timing(self, known: Mapping[str, object], after: Iterable[Event]) -> None:
-        """Note which traits that criteria read were known by the moment, and which were told only after it."""
-        read = self._sampling.ruleset.lead_traits
-        self._known[read.intersection(known)] += 1
-        told = [_traits(event) for event in after if event["type"] == "identify"]
+    def _note_timing(self, traits: Mapping[str, object], account: Mapping[str, object], after: Iterable[Event]) -> None:
+        """Note which traits that criteria read were known by the moment, and which were told only after it.
+
+        What an account's trait was before it was last written nobody keeps: it counts as told only then.
+        """
+        known = self._read.intersection(traits)
+        if account:
+            known |= self._read.intersection([_ACCOUNT_TRAIT + name for name in account])
+        self._known[known] += 1
+        told = {name for event in after if event["type"] == "identify" for name in _traits(event)}
+        told |= {_ACCOUNT_TRAIT + name for event in after if event["type"] == "group" for name in _traits(event)}
         if told:
-            self._late.update((read & {name for traits in told for name in traits}) - known.keys())
+            self._late.update((self._read & told) - known)
 
 
 def choose_sample_split(sample: Sample) -> TimeSplit:
@@ -362,10 +435,35 @@ class _Divided(NamedTuple):
 
 def _divided(events: Sequence[Event], stamps: Sequence[str], until: str) -> _Divided:
     known = [event for stamp, event in zip(stamps, events, strict=True) if stamp <= until]
-    telling = [event for event in known if "traits" in event or "groupId" in event]
+    telling = _telling(known)
     if len(known) == len(events):
         return _Divided(known, telling, [])
     return _Divided(known, telling, [event for stamp, event in zip(stamps, events, strict=True) if stamp > until])
+
+
+def _parts(
+    history: History, divided: _Divided, at: Millis, policy: IdentityPolicy
+) -> Iterable[tuple[Identity, _Divided]]:
+    """Return the leads that a lead still was at a moment, by the root of each; most were one."""
+    owners = history.owners
+    if all(claim.time <= at for claim in owners.values()):
+        return [(history.lead, divided)]
+
+    def find_root(event: Event) -> Identity:
+        name = identities(event, policy)[0]
+        root = name if name in owners else history.lead
+        while root in owners and owners[root].time <= at:
+            root = owners[root].owner
+        return root
+
+    parts: dict[Identity, list[Event]] = {}
+    for event in divided.known:
+        parts.setdefault(find_root(event), []).append(event)
+    return [(root, _Divided(known, _telling(known), divided.after)) for root, known in parts.items()]
+
+
+def _telling(events: Iterable[Event]) -> list[Event]:
+    return [event for event in events if "traits" in event or "groupId" in event]
 
 
 def _stamps(events: Iterable[Event]) -> list[str]:
@@ -423,6 +521,11 @@ def _traits(event: Event) -> Mapping[str, object]:
     return traits if traits.__class__ is dict or isinstance(traits, Mapping) else {}
 
 
+def _trait_read(path: tuple[str, ...]) -> str:
+    """Return the trait that a path begins with; one of the account, or "" of it, by another name than the lead's."""
+    return _ACCOUNT_TRAIT + "".join(path[1:2]) if path[0] == ACCOUNT else path[0]
+
+
 def _paths(criterion: Criterion) -> tuple[tuple[str, ...], ...]:
     return () if criterion.traits is None else criterion.traits.paths
 
@@ -456,6 +559,10 @@ def _merged[Key](parts: Sequence[Mapping[int, Mapping[Key, Counts]]]) -> dict[in
 
 def _pairs_of(read: Iterable[Any]) -> dict[int, dict[tuple[float, float], Counts]]:
     return {week: {(pair[0], pair[1]): Counts(*counts) for pair, counts in rows} for week, rows in read}
+
+
+def _only[T](weeks: Container[int], counted: Mapping[int, T]) -> dict[int, T]:
+    return {week: rows for week, rows in counted.items() if week in weeks}
 
 
 def _plain(counted: Mapping[int, Mapping[Any, Counts]]) -> list[object]:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from leadscore.core.state import Event
 
-# Why a lead is no part of a sample. "no moment": it has no event, or never left the lowest tier where that is asked.
-Omission = Literal["no moment", "too recent", "converted before", "disqualified"]
+# Why a lead is no part of a sample. "no moment": it has no event, or never left the lowest tier where that is asked;
+# "older than the log": its log may have begun before the oldest events that are kept.
+Omission = Literal["no moment", "too recent", "converted before", "disqualified", "older than the log"]
 
 _LEAST_AGE, _MOST_AGE = 1 * DAY, 30 * DAY
 

@@ -83,6 +83,8 @@ RECORDED = frozenset({"tier", "hand_raise", "fit", "conversion"})
 PLACE_OF_ID = "{id}"
 # Why nobody was told of a lead that was erased while its alert was on its way.
 GONE = "is gone"
+# For how long what was read of a lead may be told: who is erased meanwhile must not be told of.
+MOMENT: Millis = 1_000
 
 
 class Publisher(Protocol):
@@ -146,6 +148,7 @@ def take_changes(
     is over. Raises ContentionError when other writers won every attempt.
     """
     asked: dict[str, list[Request]] = {}
+    begun = tools.now()
     for change in changes:
         if change.kind not in RECORDED:
             continue
@@ -155,7 +158,7 @@ def take_changes(
         if change.alert == "wanted":
             request = request_of(change, key.lead)._replace(id=str(key))
             asked.setdefault(desk_name(key.lead, change.account), []).append(request)
-    return _file_all(tools, asked, seen)
+    return _file_all(tools, asked, seen if tools.now() - begun <= MOMENT else None)
 
 
 def take_account_changes(tools: AlertTools, changes: Sequence[AccountChange]) -> Callable[[], Sequence[Alert]]:
@@ -186,8 +189,17 @@ def _file_all(
     filed = [(name, _file(tools, name, requests, seen)) for name, requests in asked.items()]
 
     def publish() -> list[Alert]:
-        alerts = [_publish(tools, name, sealing) for name, sealing in filed if sealing is not None]
-        return [alert for alert in alerts if alert is not None]
+        alerts, failed = list[Alert](), list[Exception]()
+        for name, sealing in filed:
+            try:
+                alert = None if sealing is None else _publish(tools, name, sealing)
+            except Exception as error:  # noqa: BLE001  one desk's trouble must not hold up another's alert
+                failed.append(error)
+                continue
+            alerts += [] if alert is None else [alert]
+        if failed:
+            raise failed[0]
+        return alerts
 
     return publish
 
@@ -270,7 +282,7 @@ def _publish(tools: AlertTools, name: str, sealing: _Sealing) -> Alert | None:
     sealed, found, account = sealing.sealed, sealing.present, sealing.account
     asks, now = any(entry.is_account for entry in sealed.leads), tools.clock()
     known = None
-    if found is None:
+    if found is None or from_datetime(now) - sealed.at > MOMENT:
         # Whoever sealed it is gone, and may have gone before or after it was on record, and published.
         known = tools.desks.find_alert(sealed.id)
         found = _look_at(tools, [entry.lead for entry in sealed.leads if not entry.is_account], now)
@@ -319,11 +331,11 @@ def _settle_sealed(
             after = sent(tools.ruleset.alerts, stored.desk, sealed.id, now, named)
         else:
             after = reduce(forget_lead, (one.lead for one in sealed.leads), stored.desk)
-        if after == stored.desk:
-            return
-        following = _next(tools, stored, after, now)
+        # The same: noted before, be it by a write of our own whose answer got lost.
+        following = stored if after == stored.desk else _next(tools, stored, after, now)
         try:
-            tools.desks.save(following)
+            if following is not stored:
+                tools.desks.save(following)
         except ConflictError:
             continue
         if following.due is not None and following.due <= now:

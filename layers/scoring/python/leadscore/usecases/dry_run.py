@@ -97,7 +97,14 @@ def compare_lead(comparing: Comparing, history: History) -> LeadComparison:
     """Return one lead under both rulesets; raises ValueError, LookupError or TypeError for what cannot be read."""
     since = comparing.now - ALERT_SPAN
     told = [
-        replay_alerts(ruleset, history.events, history.account_events, since, comparing.now)
+        replay_alerts(
+            ruleset,
+            history.events,
+            history.account_events,
+            since,
+            comparing.now,
+            _before_the_log(comparing, ruleset, history),
+        )
         for ruleset in (comparing.old, comparing.new)
     ]
     return LeadComparison(
@@ -210,6 +217,12 @@ def _state(comparing: Comparing, ruleset: Ruleset, history: History) -> State:
         except StaleState:
             pass
     state = advance(State.empty(ruleset), history.events)
+    known = _before_the_log(comparing, ruleset, history)
+    return state if known is None else merge(state, known)
+
+
+def _before_the_log(comparing: Comparing, ruleset: Ruleset, history: History) -> State | None:
+    body = history.body
     if body is None:
-        return state
-    return merge(state, State.lasting(ruleset, body.state, until=comparing.now - comparing.retention))
+        return None
+    return State.lasting(ruleset, body.state, until=comparing.now - comparing.retention)

@@ -8,11 +8,11 @@ the pages: with the partition of its root. Erased ones and quarantined events ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from leadscore.core.identity import Identity
+from leadscore.core.identity import Identity, Ownership
 from leadscore.core.instants import format_instant
 from leadscore.core.state import read_account_claims
 from leadscore.usecases.records import Event, LeadBody, StoredAccount
@@ -24,13 +24,15 @@ class History:
 
     `lead` is the root. `account_events` are `group` events that say what is known of the accounts which the lead's
     events name, each trait at the time at which it was written: those up to an instant tell nothing from after it.
-    `body` is what is stored of the lead, None where nothing is.
+    `body` is what is stored of the lead, None where nothing is. `owners` are the claims by which its other identities
+    belong to it: before such a claim they were leads of their own.
     """
 
     lead: Identity
     events: Sequence[Event]
     account_events: Sequence[Event]
     body: LeadBody | None
+    owners: Mapping[Identity, Ownership] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

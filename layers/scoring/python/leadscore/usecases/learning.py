@@ -35,6 +35,10 @@ class IncompleteRunError(RuntimeError):
     """What the segments of a run took does not make one sample; a new run does."""
 
 
+class UnreadableResultError(RuntimeError):
+    """The result that readers are to get is not all there."""
+
+
 class InsightsStore(Protocol):
     """Where samples wait for the end of their run, and what readers get."""
 
@@ -45,10 +49,12 @@ class InsightsStore(Protocol):
         """Return what one call took, None where it is not there."""
 
     def load(self) -> dict[str, Any] | None:
-        """Return the insights that readers get, None before the first."""
+        """Return the insights that readers get, None before the first; raises UnreadableResultError."""
 
-    def replace(self, run: str, result: Mapping[str, object], calibration: DatedCalibration | None) -> None:
-        """Make this what readers get."""
+    def replace(
+        self, run: str, began: Millis, result: Mapping[str, object], calibration: DatedCalibration | None
+    ) -> None:
+        """Make this what readers get, of a run that began then."""
 
 
 class Bus(Protocol):
@@ -88,11 +94,15 @@ def take_samples(
     ruleset: Ruleset,
     segment: SampledSegment,
     is_over: Callable[[], bool],
+    retention: Millis,
 ) -> SampledSegment:
-    """Sample a segment from where it stands until its end or until time is over, and keep what was taken."""
+    """Sample a segment from where it stands until its end or until time is over, and keep what was taken.
+
+    `retention` is for how long the log keeps an event.
+    """
     if ruleset.goal is None:
         return replace(segment, done=True)
-    sampler = Sampler(_sampling(ruleset, segment))
+    sampler = Sampler(_sampling(ruleset, segment, retention))
     after, items, leads = segment.after, segment.items, segment.leads
     while True:
         page = reader.read(segment.segment, segment.segments, after, _PAGE_ITEMS)
@@ -106,21 +116,25 @@ def take_samples(
 
 
 def conclude_run(
-    store: InsightsStore, bus: Bus, ruleset: Ruleset, segments: Sequence[SampledSegment]
+    store: InsightsStore, bus: Bus, ruleset: Ruleset, segments: Sequence[SampledSegment], retention: Millis
 ) -> dict[str, Any]:
     """Return the insights that a run's segments come to, once readers get them and the bus was told what has moved.
 
-    Raises IncompleteRunError where a sample is missing, or was taken under another ruleset than is published now.
+    Insights before that cannot be read count as none: this run's take their place, and rates are usual anew. Raises
+    IncompleteRunError where a sample is missing, or was taken under another ruleset than is published now.
     """
     run = segments[0].run
-    before = store.load()
+    try:
+        before = store.load()
+    except UnreadableResultError:
+        before = None
     if before is not None and before["run"] == run:
         insights = before
     else:
-        sample = _merge(store, ruleset, segments)
+        sample = _merge(store, ruleset, segments, retention)
         conclusion = conclude(sample, ruleset, run=run, before=before)
         insights = conclusion.insights
-        store.replace(run, insights, conclusion.calibration)
+        store.replace(run, segments[0].at, insights, conclusion.calibration)
     for signal in moved_rates(insights):
         bus.put(signal)
     return insights
@@ -144,12 +158,12 @@ def moved_rates(insights: Mapping[str, Any]) -> list[TierRateMoved]:
     ]
 
 
-def _sampling(ruleset: Ruleset, segment: SampledSegment) -> Sampling:
-    return Sampling(ruleset, now=segment.at)
+def _sampling(ruleset: Ruleset, segment: SampledSegment, retention: Millis) -> Sampling:
+    return Sampling(ruleset, now=segment.at, horizon=segment.at - retention)
 
 
-def _merge(store: InsightsStore, ruleset: Ruleset, segments: Sequence[SampledSegment]) -> Sample:
-    sampling = _sampling(ruleset, segments[0])
+def _merge(store: InsightsStore, ruleset: Ruleset, segments: Sequence[SampledSegment], retention: Millis) -> Sample:
+    sampling = _sampling(ruleset, segments[0], retention)
     if ruleset.goal is None:
         return Sample(sampling.key, ScoreRule.of(ruleset).criteria)
     merged = Sampler(sampling).sample()

@@ -78,6 +78,9 @@ def parse_dry_run(text: str) -> DryRunRequest:
     document, sample = said.get("document"), said.get("sample", DEFAULT_SAMPLE)
     if not isinstance(document, dict):
         raise InvalidRequestError("document: must be the ruleset, an object")
+    # To JSON Schema, and to JavaScript, 500.0 is the integer 500.
+    if isinstance(sample, float) and sample.is_integer():
+        sample = int(sample)
     if not isinstance(sample, int) or isinstance(sample, bool) or not 1 <= sample <= LARGEST_SAMPLE:
         raise InvalidRequestError(f"sample: must be a whole number of leads, 1 to {LARGEST_SAMPLE}")
     return DryRunRequest(parse_ruleset(document), sample)

@@ -1,8 +1,8 @@
 """A ruleset becomes the active one: in one step that everybody sees, once, and so that it can be taken back.
 
-    settle what was left --> claim the next number --> keep the document --> write its parts, read them back
-                                                                                  |
-          start the re-score <-- note it as published <-- SWITCH <----------------+
+    settle what was left --> claim the next number --> write its parts, read them back --> sweep old parts
+                                                                                                 |
+             start the re-score <-- keep the document, note it as published <-- SWITCH <---------+
 
 Invariant: before the switch the old ruleset is active and nothing of the new one is seen; from it on the new one is,
 whole. A publication that died is completed by the same request sent again, or else given up by the next one: its claim
@@ -12,7 +12,7 @@ holds others off for no longer than a publisher lives.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, TypeGuard
@@ -54,12 +54,14 @@ class UnderWayError(RuntimeError):
 class Active:
     """What is published: its document to the byte, how often the parameter was written, and since when it is this.
 
-    The document is empty where its parts cannot be read.
+    The document is empty where its parts cannot be read. `parts` are how many it has in `folder`, 0 where it has none.
     """
 
     document: str
     revision: int
     since: Millis
+    folder: str = ""
+    parts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +208,11 @@ def publish(publisher: Publisher, document: str, intent: Intent, kind: Kind = "p
     parts = _split(document)
     active = publisher.shelf.read()
     now_active = _version_of(active.document)
-    entries = _settle_left(publisher, version, now_active)
+    entries = _settle_left(publisher, version, active)
     entry = next((each for each in entries if each.status != "given up"), None)
     if version == now_active:
-        return _conclude(publisher, entry if _is_of(entry, version) else _enter_found(publisher, active, entries))
+        entry = entry if _is_of(entry, version) else _enter_found(publisher, active, entries)
+        return _conclude(publisher, entry, document)
     if intent.replaces not in (None, now_active):
         raise AnotherPublishedError(now_active)
     if entry is None or entry.status != "begun":
@@ -229,14 +232,18 @@ def publish(publisher: Publisher, document: str, intent: Intent, kind: Kind = "p
             parts=0 if parts is None else len(parts.values),
         )
         _claim(publisher, entry)
-    publisher.ledger.keep_document(version, document)
     value = storable_text(document) if parts is None else publisher.shelf.put_parts(parts)
+    # While the claim holds others off: what is dropped must not be what somebody goes back to at this moment.
+    _sweep(publisher, {active.folder, entry.folder})
     found = publisher.shelf.read()
     if found.revision != active.revision:
+        if _version_of(found.document) == version:
+            # The same request, sent twice at once: the other one has made the switch.
+            return _conclude(publisher, entry, document)
         publisher.ledger.note(replace(entry, status="given up"))
         raise AnotherPublishedError(_version_of(found.document))
     publisher.shelf.switch(value)
-    return _conclude(publisher, entry)
+    return _conclude(publisher, entry, document)
 
 
 def roll_back(publisher: Publisher, version: str, intent: Intent) -> Receipt:
@@ -293,23 +300,24 @@ def _version_of(document: str) -> str:
         return ""
 
 
-def _settle_left(publisher: Publisher, version: str, active: str) -> Sequence[Publication]:
+def _settle_left(publisher: Publisher, version: str, active: Active) -> Sequence[Publication]:
     """Return the newest entries, after what died in the middle of being published was made good.
 
-    The newest is still begun where it is to be gone on with: it is of the version that is to be published.
+    The newest is still begun where it is to be gone on with: it is of the version that is to be published, and no older
+    than the same request sent again would be.
     """
     entries = list(publisher.ledger.newest(_LOOKED_AT))
     if not entries or entries[0].status != "begun":
         return entries
-    last = entries[0]
-    if last.version == active:
-        settled = replace(last, status="published")
-    elif last.version == version and last.replaces == active:
+    last, now_active = entries[0], _version_of(active.document)
+    is_fresh = from_datetime(publisher.clock()) - last.at <= CLAIM_LASTS
+    if last.version == now_active:
+        return [_note_published(publisher, last, active.document), *entries[1:]]
+    if is_fresh and last.version == version and last.replaces == now_active:
         return entries
-    elif from_datetime(publisher.clock()) - last.at <= CLAIM_LASTS:
+    if is_fresh:
         raise UnderWayError(_UNDER_WAY)
-    else:
-        settled = replace(last, status="given up")
+    settled = replace(last, status="given up")
     publisher.ledger.note(settled)
     return [settled, *entries[1:]]
 
@@ -327,6 +335,8 @@ def _enter_found(publisher: Publisher, active: Active, entries: Sequence[Publica
         why=_FOUND,
         kind="found",
         status="published",
+        folder=active.folder,
+        parts=active.parts,
     )
     _claim(publisher, entry)
     return entry
@@ -345,19 +355,26 @@ def _is_of(entry: Publication | None, version: str) -> TypeGuard[Publication]:
     return entry is not None and entry.version == version
 
 
-def _conclude(publisher: Publisher, entry: Publication) -> Receipt:
-    """Note a publication whose switch was made, start the re-score, and delete the parts of those long ago."""
+def _conclude(publisher: Publisher, entry: Publication, document: str) -> Receipt:
+    """Note a publication whose switch was made, and start the re-score."""
     if entry.status != "published":
-        entry = replace(entry, status="published")
-        publisher.ledger.note(entry)
+        entry = _note_published(publisher, entry, document)
     started = publisher.rescore.start(f"publication-{entry.number}-{entry.version}", publisher.settling)
-    _sweep(publisher, entry)
     return Receipt(entry, started)
 
 
-def _sweep(publisher: Publisher, active: Publication) -> None:
+def _note_published(publisher: Publisher, entry: Publication, document: str) -> Publication:
+    """Return an entry noted as published; only now can its document be gone back to: a draft never can."""
+    publisher.ledger.keep_document(entry.version, document)
+    published = replace(entry, status="published")
+    publisher.ledger.note(published)
+    return published
+
+
+def _sweep(publisher: Publisher, named: Collection[str]) -> None:
+    """Delete the parts of publications long ago, but for those in folders that are `named`."""
     entries = publisher.ledger.newest(_LOOKED_AT)
-    kept = {active.folder, *(entry.folder for entry in entries[:_PARTS_KEPT_FOR])}
+    kept = {*named, *(entry.folder for entry in entries[:_PARTS_KEPT_FOR])}
     for entry in entries[_PARTS_KEPT_FOR:]:
         if entry.parts and entry.folder not in kept:
             publisher.shelf.drop_parts(entry.folder, entry.parts)
