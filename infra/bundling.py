@@ -23,8 +23,8 @@ from pathlib import Path
 RUNTIME = (3, 13)
 _NATIVE_SUFFIXES = frozenset({".so", ".pyd", ".dylib"})
 # Installed beside the packages and read by nothing at run time: package metadata, console scripts, uv's own files,
-# and the pages of an API browser that no function serves.
-_NOT_NEEDED = ("*.dist-info", "bin", ".lock", "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.min.*")
+# and Powertools' event handler, which no function takes (a Pydantic model, which none has, is all that asks for it).
+_NOT_NEEDED = ("*.dist-info", "bin", ".lock", "aws_lambda_powertools/event_handler")
 _NOT_SOURCE = frozenset({"__pycache__", ".DS_Store"})
 
 
