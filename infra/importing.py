@@ -10,18 +10,15 @@ long as it needs. What has failed is in the newest execution, which Step Functio
 
 from __future__ import annotations
 
-import json
-
-from aws_cdk import Aws, Duration, Stack
+from aws_cdk import Aws, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.acknowledging import acknowledge
-from infra.alarms import alarm_above
 from infra.functions import LeadscoreFunction
 from infra.stages import Stage
+from infra.state_machines import WorkerMachine
 
 # What a call may take beyond its working time: the step that it is at, with its pace and its retries.
 IMPORT_MARGIN = 60
@@ -32,7 +29,7 @@ _WAIT_SECONDS = 60
 _LABEL = "Lots"
 
 
-class ImportMachine(Construct):
+class ImportMachine(WorkerMachine):
     """A standard workflow over one bucket; it may list that and invoke the worker."""
 
     def __init__(
@@ -45,38 +42,18 @@ class ImportMachine(Construct):
         worker: LeadscoreFunction,
         alarm_action: cloudwatch.IAlarmAction,
     ) -> None:
-        super().__init__(scope, construct_id)
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
-        arn = worker.function.function_arn
-        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[arn]))
-        role.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket_arn(bucket)]))
-        definition = json.dumps(_definition(stage, Aws.PARTITION, arn, bucket))
-        self.machine = sfn.StateMachine(
-            self, "StateMachine", definition_body=sfn.DefinitionBody.from_string(definition), role=role
+        super().__init__(
+            scope,
+            construct_id,
+            definition=_definition(stage, Aws.PARTITION, worker.function.function_arn, bucket),
+            worker=worker,
+            alarm_action=alarm_action,
+            failure="an import from S3 stopped: the same `leadscore import` goes on with it",
+            rights=[iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket_arn(bucket)])],
         )
-        self._let_it_run_lots(role)
-        acknowledge(
-            self.machine,
-            "SF1",
-            "Step Functions keeps the history of an execution for 90 days, and every call is in the worker's own log; "
-            "delivery of logs would need rights that have no resource-level form.",
-        )
-        acknowledge(
-            self.machine,
-            "SF2",
-            "One task that is repeated has no path to trace; sending traces would need rights that have no "
-            "resource-level form.",
-        )
-        alarm_above(
-            self,
-            "Failed",
-            metric=self.machine.metric_failed(period=Duration.minutes(5)),
-            threshold=0,
-            meaning="an import from S3 stopped: the same `leadscore import` goes on with it",
-            action=alarm_action,
-        )
+        self._let_it_run_lots()
 
-    def _let_it_run_lots(self, role: iam.Role) -> None:
+    def _let_it_run_lots(self) -> None:
         """Let the machine start, follow and end the executions of its own map.
 
         A policy of its own: the machine waits for the role's other policy, and this one for the machine.
@@ -87,7 +64,7 @@ class ImportMachine(Construct):
         policy = iam.Policy(
             self,
             "LotsPolicy",
-            roles=[role],
+            roles=[self.role],
             statements=[
                 iam.PolicyStatement(actions=["states:StartExecution"], resources=[self.machine.state_machine_arn]),
                 iam.PolicyStatement(

@@ -10,20 +10,15 @@ All segments of a run see the log as of the instant at which the execution began
 
 from __future__ import annotations
 
-import json
-
-from aws_cdk import Aws, Duration
+from aws_cdk import Aws
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.acknowledging import acknowledge
-from infra.alarms import alarm_above
 from infra.functions import LeadscoreFunction
 from infra.stages import Stage
+from infra.state_machines import WorkerMachine
 
 # As long as a function may run: the conclusion fits all criteria together.
 INSIGHTS_TIMEOUT = 900
@@ -32,7 +27,7 @@ _RETRY = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2, "BackoffRate": 2
 _NEVER_AGAIN = {"ErrorEquals": ["IncompleteRunError"], "MaxAttempts": 0}
 
 
-class InsightsMachine(Construct):
+class InsightsMachine(WorkerMachine):
     """A standard workflow; it may invoke the worker and nothing else, and runs weekly where the stage asks for it."""
 
     def __init__(
@@ -44,39 +39,17 @@ class InsightsMachine(Construct):
         worker: LeadscoreFunction,
         alarm_action: cloudwatch.IAlarmAction,
     ) -> None:
-        super().__init__(scope, construct_id)
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
-        arn = worker.function.function_arn
-        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[arn]))
-        self.machine = sfn.StateMachine(
-            self,
-            "StateMachine",
-            definition_body=sfn.DefinitionBody.from_string(json.dumps(_definition(stage, Aws.PARTITION, arn))),
-            role=role,
-        )
-        acknowledge(
-            self.machine,
-            "SF1",
-            "Step Functions keeps the history of an execution for 90 days, and every call is in the worker's own log; "
-            "delivery of logs would need rights that have no resource-level form.",
-        )
-        acknowledge(
-            self.machine,
-            "SF2",
-            "One task that is repeated has no path to trace; sending traces would need rights that have no "
-            "resource-level form.",
+        super().__init__(
+            scope,
+            construct_id,
+            definition=_definition(stage, Aws.PARTITION, worker.function.function_arn),
+            worker=worker,
+            alarm_action=alarm_action,
+            failure="insights were not refreshed, those before still stand: `leadscore insights --refresh` tries again",
         )
         weekly = events.Schedule.cron(week_day="SUN", hour="3", minute="0")
         rule = events.Rule(self, "Schedule", schedule=weekly, enabled=stage.learns_weekly)
         rule.add_target(targets.SfnStateMachine(self.machine))
-        alarm_above(
-            self,
-            "Failed",
-            metric=self.machine.metric_failed(period=Duration.minutes(5)),
-            threshold=0,
-            meaning="insights were not refreshed, those before still stand: `leadscore insights --refresh` tries again",
-            action=alarm_action,
-        )
 
 
 def _definition(stage: Stage, partition: str, worker: str) -> dict[str, object]:

@@ -10,24 +10,19 @@ What is left of a run that stopped is in its history: the last `next` of each se
 
 from __future__ import annotations
 
-import json
-
-from aws_cdk import Aws, Duration
+from aws_cdk import Aws
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.acknowledging import acknowledge
-from infra.alarms import alarm_above
 from infra.functions import LeadscoreFunction
 from infra.stages import Stage
+from infra.state_machines import WorkerMachine
 
 # What a call may take beyond its working time: the lead that it is at, and all that waits on other services.
 REBUILD_MARGIN = 180
 
 
-class RebuildMachine(Construct):
+class RebuildMachine(WorkerMachine):
     """A standard workflow; it may invoke the worker and nothing else."""
 
     def __init__(
@@ -39,35 +34,13 @@ class RebuildMachine(Construct):
         worker: LeadscoreFunction,
         alarm_action: cloudwatch.IAlarmAction,
     ) -> None:
-        super().__init__(scope, construct_id)
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
-        arn = worker.function.function_arn
-        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[arn]))
-        self.machine = sfn.StateMachine(
-            self,
-            "StateMachine",
-            definition_body=sfn.DefinitionBody.from_string(json.dumps(_definition(stage, Aws.PARTITION, arn))),
-            role=role,
-        )
-        acknowledge(
-            self.machine,
-            "SF1",
-            "Step Functions keeps the history of an execution for 90 days, and every call is in the worker's own log; "
-            "delivery of logs would need rights that have no resource-level form.",
-        )
-        acknowledge(
-            self.machine,
-            "SF2",
-            "One task that is repeated has no path to trace; sending traces would need rights that have no "
-            "resource-level form.",
-        )
-        alarm_above(
-            self,
-            "Failed",
-            metric=self.machine.metric_failed(period=Duration.minutes(5)),
-            threshold=0,
-            meaning="a rebuild of all leads stopped: `leadscore rebuild --all` goes on with it",
-            action=alarm_action,
+        super().__init__(
+            scope,
+            construct_id,
+            definition=_definition(stage, Aws.PARTITION, worker.function.function_arn),
+            worker=worker,
+            alarm_action=alarm_action,
+            failure="a rebuild of all leads stopped: `leadscore rebuild --all` goes on with it",
         )
 
 

@@ -505,7 +505,8 @@ class StatelessStack(Stack):
             environment={
                 "TABLE_NAME": state.table.table_name,
                 "RULESET_PARAMETER": state.ruleset.parameter_name,
-                "RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+                # Until then a batch may end that was begun under the old ruleset.
+                "SETTLING_SECONDS": str(stage.ruleset_ttl + stage.score_timeout + 1),
                 "REBUILD_MACHINE_ARN": self.rebuild_machine.machine.state_machine_arn,
             },
             reads_ruleset=True,

@@ -27,7 +27,7 @@ from leadscore.adapters.settings import ApiSettings
 from leadscore.core.identity import USER, identity_of
 from leadscore.core.ruleset import Ruleset
 from leadscore.normalising import MAX_ID_CHARACTERS
-from leadscore.proxying import Answer, ProxyRequest, answer_json, answer_tagged, answer_text, refuse
+from leadscore.proxying import Answer, ProxyRequest, answer_failure, answer_json, answer_tagged, answer_text, refuse
 from leadscore.usecases.account_queries import parse_accounts_query
 from leadscore.usecases.account_ranking import TooManyAccountsError, rank_accounts, rate_in_passing
 from leadscore.usecases.account_views import read_account
@@ -195,8 +195,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
     except Exception:
         # Logged with its traceback, and named by the request's id alone.
         logger.exception("a read failed")
-        message = f"the request {request.request_id} failed; its log entry says why"
-        return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
+        return answer_failure(request)
 
 
 def _published(version: str) -> Iterable[str]:

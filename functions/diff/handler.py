@@ -22,14 +22,11 @@ from leadscore.adapters.histories import DynamoHistories
 from leadscore.adapters.rulesets import read_ruleset
 from leadscore.adapters.settings import DiffSettings
 from leadscore.core.instants import DAY, format_instant, from_datetime
-from leadscore.proxying import Answer, ProxyRequest, answer_json, refuse
+from leadscore.proxying import Answer, ProxyRequest, answer_failure, answer_json, refuse, refuse_ruleset
 from leadscore.usecases.dry_run import Comparing, count_sent, run_sample, since_of
-from leadscore.usecases.publish_requests import InvalidRequestError, parse_dry_run
+from leadscore.usecases.publish_requests import InvalidRequestError, parse_dry_run, read_body
 from leadscore.usecases.queries import InvalidQueryError
 
-# A ruleset of 1 MB, with each character of it escaped at worst.
-_BODY_BYTES = 3_000_000
-_MOST_PROBLEMS = 100
 _ITEMS_PER_PAGE = 100
 # The API waits for 29 seconds.
 _SENT_SECONDS, _SAMPLE_SECONDS = 5, 20
@@ -48,7 +45,7 @@ def post_diff(request: ProxyRequest) -> Answer:
     """Answer what the document of the body would change of the active ruleset, and of a sample of leads."""
     began = utc_now()
     request.query_of(())
-    said = parse_dry_run(_body(request))
+    said = parse_dry_run(read_body(request.text))
     old, now = read_ruleset(ssm, settings.ruleset_parameter), from_datetime(began)
     alerts = desks.walk_alerts(format_instant(since_of(now)))
     sent = count_sent(alerts, now, lambda: utc_now() >= began + timedelta(seconds=_SENT_SECONDS))
@@ -72,18 +69,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
     except InvalidRequestError as error:
         return refuse(HTTPStatus.BAD_REQUEST, "invalid_request", str(error))
     except InvalidRuleset as error:
-        problems = [{"path": each.path, "message": each.message} for each in error.errors[:_MOST_PROBLEMS]]
-        message = f"the ruleset cannot be published: {len(error.errors)} problem(s)"
-        return refuse(HTTPStatus.BAD_REQUEST, "invalid_ruleset", message, problems=problems)
+        return refuse_ruleset(error)
     except Exception:
         # Logged with its traceback, and named by the request's id alone.
         logger.exception("a ruleset was not compared")
-        message = f"the request {request.request_id} failed and may be sent again; its log entry says why"
-        return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
-
-
-def _body(request: ProxyRequest) -> str:
-    try:
-        return request.text(_BODY_BYTES)
-    except ValueError as error:
-        raise InvalidRequestError(f"the body must be UTF-8 of at most {_BODY_BYTES:,} bytes") from error
+        return answer_failure(request)

@@ -21,7 +21,7 @@ from leadscore.adapters.erasing import DynamoGraves
 from leadscore.adapters.queues import SqsQueue
 from leadscore.adapters.settings import EraseSettings
 from leadscore.core.instants import from_datetime
-from leadscore.proxying import Answer, ProxyRequest, answer_json, refuse
+from leadscore.proxying import Answer, ProxyRequest, answer_failure, answer_json, refuse
 from leadscore.usecases.erasing import erase_lead
 from leadscore.usecases.queries import InvalidQueryError
 from leadscore.usecases.records import Grave
@@ -74,5 +74,4 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
         # Logged with its traceback, and named by the request's id alone.
         logger.exception("an erasure failed")
         metrics.add_metric("ErasuresFailed", "Count", 1)
-        message = f"the request {request.request_id} failed and may be sent again; its log entry says why"
-        return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
+        return answer_failure(request)

@@ -25,7 +25,7 @@ from leadscore.adapters.settings import FeedbackSettings
 from leadscore.core.instants import from_datetime
 from leadscore.core.verdicts import InvalidVerdictError, VerdictKind, parse_kind, parse_verdict
 from leadscore.feedback_page import PAGE_HEADERS, asking_page, refusing_page, thanking_page
-from leadscore.proxying import Answer, ProxyRequest, answer_json, answer_text, refuse
+from leadscore.proxying import Answer, ProxyRequest, answer_failure, answer_json, answer_text, refuse
 from leadscore.usecases.alert_records import AlertRecord
 from leadscore.usecases.feedback import (
     FeedbackTools,
@@ -121,8 +121,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
     except Exception:
         # Logged with its traceback, and named by the request's id alone.
         logger.exception("a verdict was not written down")
-        message = f"the request {request.request_id} failed and may be sent again; its log entry says why"
-        return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
+        return answer_failure(request)
 
 
 def _pop_lead(said: dict[str, object]) -> str | None:

@@ -22,9 +22,9 @@ from leadscore.adapters.publications import DynamoLedger
 from leadscore.adapters.rescoring import RebuildMachine
 from leadscore.adapters.ruleset_shelf import SsmShelf
 from leadscore.adapters.settings import PublishSettings
-from leadscore.proxying import Answer, ProxyRequest, answer_json, refuse
+from leadscore.proxying import Answer, ProxyRequest, answer_failure, answer_json, refuse, refuse_ruleset
 from leadscore.usecases.lead_queries import UnknownRulesetError
-from leadscore.usecases.publish_requests import InvalidRequestError, parse_publication, parse_rollback
+from leadscore.usecases.publish_requests import InvalidRequestError, parse_publication, parse_rollback, read_body
 from leadscore.usecases.publishing import (
     AnotherPublishedError,
     Publisher,
@@ -37,12 +37,6 @@ from leadscore.usecases.publishing import (
 )
 from leadscore.usecases.queries import InvalidQueryError
 
-# A ruleset of 1 MB, with each character of it escaped at worst.
-_BODY_BYTES = 3_000_000
-_MOST_PROBLEMS = 100
-# What a batch takes that was begun under the old ruleset: what comes of it is met by the re-score.
-_BATCH_SECONDS = 5
-
 settings = PublishSettings.from_env()
 logger = Logger()
 ssm = ssm_client()
@@ -51,21 +45,21 @@ publisher = Publisher(
     ledger=DynamoLedger(dynamodb_client(), settings.table_name),
     rescore=RebuildMachine(states_client(), settings.rebuild_machine_arn),
     clock=utc_now,
-    settling=timedelta(seconds=settings.ruleset_ttl_seconds + _BATCH_SECONDS),
+    settling=timedelta(seconds=settings.settling_seconds),
 )
 
 
 def put_ruleset(request: ProxyRequest) -> Answer:
     """Publish the document of the body."""
     request.query_of(())
-    said = parse_publication(_body(request))
+    said = parse_publication(read_body(request.text))
     return _answer(publish(publisher, said.ruleset.document, said.intent(request.caller)))
 
 
 def post_rollback(request: ProxyRequest) -> Answer:
     """Publish an earlier ruleset again."""
     request.query_of(())
-    said = parse_rollback(_body(request))
+    said = parse_rollback(read_body(request.text))
     return _answer(roll_back(publisher, said.version, said.intent(request.caller)))
 
 
@@ -92,9 +86,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
     except InvalidRequestError as error:
         return refuse(HTTPStatus.BAD_REQUEST, "invalid_request", str(error))
     except InvalidRuleset as error:
-        problems = [{"path": each.path, "message": each.message} for each in error.errors[:_MOST_PROBLEMS]]
-        message = f"the ruleset cannot be published: {len(error.errors)} problem(s)"
-        return refuse(HTTPStatus.BAD_REQUEST, "invalid_ruleset", message, problems=problems)
+        return refuse_ruleset(error)
     except UnknownRulesetError as error:
         return refuse(HTTPStatus.NOT_FOUND, "unknown_ruleset", str(error))
     except AnotherPublishedError as error:
@@ -104,15 +96,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Answer:
     except Exception:
         # Logged with its traceback, and named by the request's id alone.
         logger.exception("a ruleset was not published, or its history not read")
-        message = f"the request {request.request_id} failed and may be sent again; its log entry says why"
-        return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
-
-
-def _body(request: ProxyRequest) -> str:
-    try:
-        return request.text(_BODY_BYTES)
-    except ValueError as error:
-        raise InvalidRequestError(f"the body must be UTF-8 of at most {_BODY_BYTES:,} bytes") from error
+        return answer_failure(request)
 
 
 def _answer(receipt: Receipt) -> Answer:

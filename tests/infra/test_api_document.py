@@ -147,7 +147,7 @@ def calls(paths: list[Any], name: str) -> Iterator[list[ast.expr]]:
 
 def refused_by_readers() -> Told:
     told = set()
-    for status, code, *_ in calls(READERS, "refuse"):
+    for status, code, *_ in calls([*READERS, LAYER / "proxying.py"], "refuse"):
         assert isinstance(status, ast.Attribute)
         assert isinstance(code, ast.Constant)
         told.add((HTTPStatus[status.attr].value, str(code.value)))

@@ -270,7 +270,7 @@ def test_environment_refers_to_the_right_resources(assembly: Assembly, stage: St
         "DiffFunction.EVENT_RETENTION_DAYS": str(stage.event_retention_days),
         "PublishFunction.TABLE_NAME": "Table",
         "PublishFunction.RULESET_PARAMETER": "Ruleset",
-        "PublishFunction.RULESET_TTL_SECONDS": str(stage.ruleset_ttl),
+        "PublishFunction.SETTLING_SECONDS": str(stage.ruleset_ttl + stage.score_timeout + 1),
         "PublishFunction.REBUILD_MACHINE_ARN": "RebuildMachineStateMachine",
         "RebuildFunction.TABLE_NAME": "Table",
         "RebuildFunction.EVENTS_QUEUE_URL": "EventsQueue",

@@ -12,7 +12,7 @@ from leadscore.core.instants import from_datetime
 from leadscore.core.parsing import parse_ruleset
 from leadscore.core.scoring import Score, score_events
 
-RULESET = parse_ruleset((Path(__file__).parents[2] / "infra" / "ruleset.yaml").read_text(), max_bytes=8192)
+RULESET = parse_ruleset((Path(__file__).parents[2] / "infra" / "ruleset.yaml").read_text())
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 

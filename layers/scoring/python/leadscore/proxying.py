@@ -13,16 +13,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 from leadscore.security_headers import SECURITY_HEADERS
 from leadscore.usecases.queries import InvalidQueryError
 
+if TYPE_CHECKING:
+    from leadscore import InvalidRuleset
+
 # Under which people who are signed in by Cognito read what machines read by IAM.
 PEOPLE_PREFIX = "/people"
 # Personal data is kept by nobody on the way.
 NO_STORE = "no-store"
+_MOST_PROBLEMS = 100
 
 Answer = dict[str, object]
 
@@ -108,3 +112,16 @@ def answer_tagged(request: ProxyRequest, text: str, tag: str, cache: str) -> Ans
 def refuse(status: HTTPStatus, code: str, message: str, /, **more: object) -> Answer:
     """Return an error; neither `code` nor `message` contains anything that the client sent."""
     return answer_json(status, {"code": code, "message": message, **more})
+
+
+def refuse_ruleset(error: InvalidRuleset) -> Answer:
+    """Return an error with what is wrong with a ruleset: path and message of each problem, never the value."""
+    problems = [{"path": each.path, "message": each.message} for each in error.errors[:_MOST_PROBLEMS]]
+    message = f"the ruleset cannot be published: {len(error.errors)} problem(s)"
+    return refuse(HTTPStatus.BAD_REQUEST, "invalid_ruleset", message, problems=problems)
+
+
+def answer_failure(request: ProxyRequest) -> Answer:
+    """Return the error for what nobody foresaw; it names the request alone, under which the log says more."""
+    message = f"the request {request.request_id} failed and may be sent again; its log entry says why"
+    return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)

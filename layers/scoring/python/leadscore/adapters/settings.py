@@ -110,7 +110,7 @@ class PublishSettings(Settings):
 
     table_name: str
     ruleset_parameter: str
-    ruleset_ttl_seconds: int
+    settling_seconds: int
     rebuild_machine_arn: str
 
 

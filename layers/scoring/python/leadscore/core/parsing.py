@@ -63,16 +63,10 @@ def describe_problem(problem: Problem) -> str:
     return f"{problem.path or 'ruleset'}: {problem.message}{shown}"
 
 
-def parse_ruleset(
-    document: str | Mapping[str, object],
-    max_bytes: int | None = None,
-    *,
-    max_state_bytes: int | None = MAX_STATE_BYTES,
-) -> Ruleset:
+def parse_ruleset(document: str | Mapping[str, object], *, max_state_bytes: int | None = MAX_STATE_BYTES) -> Ruleset:
     """Return the ruleset that a YAML or JSON text, or a mapping of JSON values, describes.
 
-    `max_bytes` bounds the canonical JSON text;
-    `max_state_bytes` bounds what the state of one lead or account can ever need; None lifts either bound.
+    `max_state_bytes` bounds what the state of one lead or account can ever need; None lifts that bound.
     Raises InvalidRuleset with every problem found.
     """
     problems: list[Problem] = []
@@ -81,7 +75,7 @@ def parse_ruleset(
         raise InvalidRuleset(problems)
     unreadable = {problem.path for problem in problems}
     found: list[Problem] = []
-    ruleset = _parse(clean, max_bytes, max_state_bytes, found)
+    ruleset = _parse(clean, max_state_bytes, found)
     # A value that cannot be in any document was reported once; what a field says about it would only repeat that.
     problems.extend(problem for problem in found if problem.path not in unreadable)
     if problems:
@@ -89,9 +83,7 @@ def parse_ruleset(
     return ruleset
 
 
-def _parse(
-    document: dict[str, object], max_bytes: int | None, max_state_bytes: int | None, problems: list[Problem]
-) -> Ruleset:
+def _parse(document: dict[str, object], max_state_bytes: int | None, problems: list[Problem]) -> Ruleset:
     """Return the ruleset; it is whole only when no problem was added."""
     section = Section("ruleset", document, "", problems)
     section.require("tiers", "criteria")
@@ -110,9 +102,6 @@ def _parse(
     criteria = tuple(draft.criterion for draft in drafts)
     _check_groups_used(section, criteria, problems)
     text = canonical_text(document)
-    size = len(text.encode(errors="replace"))
-    if max_bytes is not None and size > max_bytes:
-        section.report(f"the ruleset is {size:,} bytes as JSON, and {max_bytes:,} can be stored", size)
     ruleset = Ruleset(
         version=_digest(text, _VERSION_DIGITS),
         state_digest="",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from leadscore.core.parsing import parse_ruleset
@@ -16,6 +16,8 @@ from leadscore.core.ruleset import Ruleset
 from leadscore.usecases.publishing import Intent
 
 WHY_CHARACTERS = 500
+# A ruleset of 1 MB, with each character of it escaped at worst.
+_BODY_BYTES = 3_000_000
 DEFAULT_SAMPLE, LARGEST_SAMPLE = 500, 5000
 _VERSION = re.compile(r"[0-9a-f]{4,12}", re.ASCII)
 # Neither control characters and ends of lines, nor halves of characters, which no table keeps.
@@ -59,6 +61,14 @@ class RollbackRequest:
     def intent(self, by: str) -> Intent:
         """Return why and by whom it is to be published again."""
         return Intent(by, self.why, self.replaces)
+
+
+def read_body(text: Callable[[int], str]) -> str:
+    """Return a body from `text`, which takes the most bytes and raises ValueError; raises InvalidRequestError."""
+    try:
+        return text(_BODY_BYTES)
+    except ValueError as error:
+        raise InvalidRequestError(f"the body must be UTF-8 of at most {_BODY_BYTES:,} bytes") from error
 
 
 def parse_publication(text: str) -> PublishRequest:
