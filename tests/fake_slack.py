@@ -75,10 +75,11 @@ class FakeSlack:
 
     def receive(self, path: str, authorization: str | None, message: dict[str, Any]) -> Answer:
         """Take one post."""
+        at = monotonic()
         with self.lock:
             told = self.answers.pop(0) if self.answers else self.always.get(path)
             answer = told or self._take(path, authorization, message)
-            self.posts.append(Post(path, message, answer.status, monotonic()))
+            self.posts.append(Post(path, message, answer.status, at))
             return answer
 
     def _take(self, path: str, authorization: str | None, message: dict[str, Any]) -> Answer:

@@ -30,7 +30,7 @@ WRITE_UNITS: Final[Mapping[str, float]] = {
     "tier change by time": 5,
     "announcement": 4,
     # Of one that waits; what is published by the call that files it costs less.
-    "alert": 9,
+    "alert": 8,
     # By the link in the alert, a snooze as the dearest of them.
     "verdict": 2,
     "post to Slack": 2,
@@ -57,7 +57,7 @@ READ_UNITS: Final[Mapping[str, float]] = {
     "join": 15,
     "tier change by time": 2,
     "announcement": 1,
-    "alert": 13,
+    "alert": 12,
     "verdict": 4,
     "post to Slack": 0,
     # With those of the twenty that were looked at to find it, and of its log.

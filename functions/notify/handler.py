@@ -71,6 +71,8 @@ make_tools = partial(
     make_token=new_token,
     clock=utc_now,
     pause=pause,
+    # Its desk has it, and `cool` finds it there: this message again would only hold up the lead's next.
+    report=partial(logger.exception, "an alert was not published: it goes out when its lease is over"),
     stage=settings.stage,
 )
 
@@ -115,13 +117,7 @@ def _counting[**P](take: Callable[P, Callable[[], Sequence[Alert]]]) -> Callable
         publish = take(*args, **named)
 
         def publish_and_count() -> None:
-            try:
-                alerts = publish()
-            except Exception:
-                # Its desk has it, and `cool` finds it there: this message again would only hold up the lead's next.
-                logger.exception("an alert was not published: it goes out when its lease is over")
-                return
-            metrics.add_metric("AlertsSent", "Count", len(alerts))
+            metrics.add_metric("AlertsSent", "Count", len(publish()))
 
         return publish_and_count
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from traceback import print_exc
 from typing import Any, cast
 
 import pytest
@@ -163,6 +164,7 @@ class Meter:
             make_token=lambda: "token",
             clock=lambda: NOW,
             pause=lambda _: None,
+            report=print_exc,
         )
 
     def announce(self, lead: str) -> None:

@@ -5,9 +5,10 @@
     alert record   an alert that went out: about whom and because of which criteria
 
 Invariants: desks and alert records name people by pseudonym. What tells who somebody is lies in the partition of that
-person alone, so that erasing it leaves nothing. Change records are written before the desk: whoever finds the desk as
-it was judges again, and writes over them. An alert's record is written once it is published; what its links carry is on
-the desk before: so there is none of an alert that did not go out, and its links stay the same in all its repeats.
+person alone, so that erasing it leaves nothing. Change records are written before the desk, as whoever finds the desk
+as it was judges again, and writes over them; but where people wait for the call that writes, after they were told:
+until then the change is pending on its lead. An alert's record is written once it is published; what its links carry is
+on the desk before: so there is none of an alert that did not go out, and its links stay the same in all its repeats.
 """
 
 from __future__ import annotations

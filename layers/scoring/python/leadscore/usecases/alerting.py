@@ -4,21 +4,22 @@
                                           ^  |              '--> suppressed, with its reason
                         others join it ---+  '-- `cool` finds the desks whose time has come
 
-Invariants: a request is on record before it is filed, and filed before its change is forgotten; what is sealed is
-written before it is published, so that a crash in between tells the same people again under the same id, once.
+Invariants: a request is filed and on record before its change is forgotten; what is sealed is written before it is
+published, so that a crash in between tells the same people again under the same id, once.
 
 No two publish one alert at the same moment. Desks are released by messages of one group each; but where nothing else
 is on a desk, the call that files also seals, in the same write, and publishes. It does so under a lease that outlives
-it, until which nobody else finds the desk due; and it publishes nothing that it has not sealed itself.
+it, until which nobody else finds the desk due; and it publishes nothing that it has not sealed itself. People wait for
+that call: what it seals it puts on record afterwards, and where it dies before, whoever repeats it does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Concatenate, Protocol
 from urllib.parse import quote
 
 from leadscore.core.alert_desk import (
@@ -119,6 +120,8 @@ class AlertTools:
     make_token: Callable[[], str]
     clock: Callable[[], datetime]
     pause: Pause
+    # Called while an error is handled that holds up nothing: its desk has what was not published.
+    report: Callable[[], object]
     stage: str | None = None
     # When the call is certainly over, from now on; 0 where it is to publish nothing that it files.
     lease: Millis = 0
@@ -130,12 +133,25 @@ class AlertTools:
 
 @dataclass(frozen=True, slots=True)
 class _Sealing:
-    """What is to be published now; with how its leads and its account stand, where it was sealed a moment ago."""
+    """What is to be published now of a desk as it is `stored`, and what of it is not on record yet.
+
+    With how its leads and its account stand, where it was sealed a moment ago.
+    """
 
     sealed: Sealed
-    token: str | None
+    stored: StoredDesk
+    unrecorded: Sequence[ChangeRecord]
     present: Mapping[str, Present] | None = None
     account: PresentAccount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Of whom people were told: the names of what was sealed, and of those who were named with their account."""
+
+    alert: Alert | None
+    present: Collection[str]
+    named: Collection[str]
 
 
 def take_changes(
@@ -144,21 +160,24 @@ def take_changes(
     """Record changes and, where their alerts are wanted, file them; taking one twice is harmless.
 
     What was `seen` of the lead at this moment is not read again, unless others have written the desk since. Returns
-    what publishes those that may go out at once, and returns them; where it is not called, they go out when the lease
-    is over. Raises ContentionError when other writers won every attempt.
+    what publishes those that may go out at once, puts them on record, and returns them. It raises where that fails
+    alone; where it does, or is not called, they go out when the lease is over. Raises ContentionError when other
+    writers won every attempt.
     """
     asked: dict[str, list[Request]] = {}
+    unrecorded: dict[str, ChangeRecord] = {}
     begun = tools.now()
     for change in changes:
         if change.kind not in RECORDED:
             continue
         key = ChangeKey(pseudonym(lead), change.id)
-        outcome = "waiting" if change.alert == "wanted" else change.alert
-        tools.desks.note(ChangeRecord(key, change, outcome, change.alert_reason))
-        if change.alert == "wanted":
-            request = request_of(change, key.lead)._replace(id=str(key))
-            asked.setdefault(desk_name(key.lead, change.account), []).append(request)
-    return _file_all(tools, asked, seen if tools.now() - begun <= MOMENT else None)
+        if change.alert != "wanted":
+            tools.desks.note(ChangeRecord(key, change, change.alert, change.alert_reason))
+            continue
+        request = request_of(change, key.lead)._replace(id=str(key))
+        unrecorded[request.id] = _waiting(key, change)
+        asked.setdefault(desk_name(key.lead, change.account), []).append(request)
+    return _file_all(tools, asked, unrecorded, seen if tools.now() - begun <= MOMENT else None)
 
 
 def take_account_changes(tools: AlertTools, changes: Sequence[AccountChange]) -> Callable[[], Sequence[Alert]]:
@@ -171,7 +190,7 @@ def take_account_changes(tools: AlertTools, changes: Sequence[AccountChange]) ->
         tools.desks.note(AccountChangeRecord(key, change, outcome, change.alert_reason))
         if change.alert == "wanted":
             asked.setdefault(request.lead, []).append(request._replace(id=str(key)))
-    return _file_all(tools, asked)
+    return _file_all(tools, asked, {})
 
 
 def release_desk(tools: AlertTools, name: str) -> Alert | None:
@@ -180,32 +199,64 @@ def release_desk(tools: AlertTools, name: str) -> Alert | None:
     Raises ContentionError when other writers won every attempt.
     """
     sealing = _seal(tools, name)
-    return None if sealing is None else _publish(tools, name, sealing)
+    if sealing is None:
+        return None
+    told = _tell(tools, sealing)
+    _settle_sealed(tools, sealing, told)
+    return told.alert
 
 
 def _file_all(
-    tools: AlertTools, asked: Mapping[str, Sequence[Request]], seen: Seen | None = None
+    tools: AlertTools,
+    asked: Mapping[str, Sequence[Request]],
+    unrecorded: Mapping[str, ChangeRecord],
+    seen: Seen | None = None,
 ) -> Callable[[], Sequence[Alert]]:
-    filed = [(name, _file(tools, name, requests, seen)) for name, requests in asked.items()]
+    filed = [_file(tools, name, requests, unrecorded, seen) for name, requests in asked.items()]
 
     def publish() -> list[Alert]:
-        alerts, failed = list[Alert](), list[Exception]()
-        for name, sealing in filed:
-            try:
-                alert = None if sealing is None else _publish(tools, name, sealing)
-            except Exception as error:  # noqa: BLE001  one desk's trouble must not hold up another's alert
-                failed.append(error)
-                continue
-            alerts += [] if alert is None else [alert]
-        if failed:
-            raise failed[0]
-        return alerts
+        sealings = [sealing for sealing in filed if sealing is not None]
+        told = [(sealing, _attempt(tools, _tell, sealing)) for sealing in sealings]
+        for sealing in sealings:
+            # The change is forgotten next: this must not fail unheard, as the rest may, which its desk repeats.
+            _note(tools, sealing.unrecorded)
+        for sealing, one in told:
+            if one is not None:
+                _attempt(tools, _settle_sealed, sealing, one)
+        return [one.alert for _, one in told if one is not None and one.alert is not None]
 
     return publish
 
 
-def _file(tools: AlertTools, name: str, requests: Sequence[Request], seen: Seen | None) -> _Sealing | None:
-    """Put requests on a desk, and return what this call is to publish of them."""
+def _attempt[**P, T](
+    tools: AlertTools, act: Callable[Concatenate[AlertTools, P], T], *args: P.args, **named: P.kwargs
+) -> T | None:
+    """Return what `act` does; None where it fails, as one desk's trouble must not hold up another's alert."""
+    try:
+        return act(tools, *args, **named)
+    except Exception:  # noqa: BLE001
+        tools.report()
+        return None
+
+
+def _waiting(key: ChangeKey, change: Change) -> ChangeRecord:
+    return ChangeRecord(key, change, "waiting", change.alert_reason)
+
+
+def _note(tools: AlertTools, records: Iterable[ChangeRecord]) -> None:
+    for record in records:
+        tools.desks.note(record)
+
+
+def _file(
+    tools: AlertTools,
+    name: str,
+    requests: Sequence[Request],
+    unrecorded: Mapping[str, ChangeRecord],
+    seen: Seen | None,
+) -> _Sealing | None:
+    """Put requests on a desk, and return what this call is to publish of them; all others are on record."""
+    records = [unrecorded[request.id] for request in requests if request.id in unrecorded]
     policy, token = tools.ruleset.alerts, tools.make_token() if tools.lease else None
     for _ in attempts(tools.pause, "a desk"):
         now = tools.clock()
@@ -213,7 +264,7 @@ def _file(tools: AlertTools, name: str, requests: Sequence[Request], seen: Seen 
         stored, at = seen.desk if seen is not None and is_seen else tools.desks.load(name), from_datetime(now)
         if token is not None and stored.desk.sealed is not None and stored.desk.token == token:
             # A client that repeats a write whose answer got lost meets its own write.
-            return _Sealing(stored.desk.sealed, token)
+            return _Sealing(stored.desk.sealed, stored, records)
         desk = reduce(lambda before, request: file(policy, before, request, at), requests, stored.desk)
         when = due(policy, desk, at)
         is_due = when is not None and when <= at
@@ -221,7 +272,8 @@ def _file(tools: AlertTools, name: str, requests: Sequence[Request], seen: Seen 
         alone = not stored.desk.waiting and stored.desk.sealed is None
         try:
             if is_due and alone and tools.lease:
-                return _seal_once(tools, stored, desk, now, tools.lease, token, seen)
+                return _seal_once(tools, stored, desk, now, records, tools.lease, token, seen)
+            _note(tools, records)
             if desk is not stored.desk:
                 tools.desks.save(_next(tools, stored, desk, at))
         except ConflictError:
@@ -250,6 +302,7 @@ def _seal_once(
     stored: StoredDesk,
     desk: Desk,
     now: datetime,
+    unrecorded: Sequence[ChangeRecord] = (),
     lease: Millis = 0,
     token: str | None = None,
     seen: Seen | None = None,
@@ -268,18 +321,23 @@ def _seal_once(
     is_new = sealed is not None and desk.sealed is None
     if is_new:
         after = replace(after, token=token or tools.make_token())
+    if sealed is None or suppressed:
+        _note(tools, unrecorded)
+        unrecorded = ()
     if after != stored.desk or due(policy, after, at) != stored.due:
         for one in suppressed:
             tools.desks.settle(Settled(_keys(one.requests), "suppressed", one.reason))
-        tools.desks.save(_next(tools, stored, after, at))
+        stored = _next(tools, stored, after, at)
+        tools.desks.save(stored)
     if sealed is None:
         return None
-    return _Sealing(sealed, after.token, by_root, account) if is_new else _Sealing(sealed, after.token)
+    return _Sealing(sealed, stored, unrecorded, *((by_root, account) if is_new else ()))
 
 
-def _publish(tools: AlertTools, name: str, sealing: _Sealing) -> Alert | None:
-    """Publish what is sealed at a desk, and write that it was."""
+def _tell(tools: AlertTools, sealing: _Sealing) -> _Told:
+    """Publish what is sealed at a desk, and put the alert on record."""
     sealed, found, account = sealing.sealed, sealing.present, sealing.account
+    name, token = sealing.stored.desk.name, sealing.stored.desk.token
     asks, now = any(entry.is_account for entry in sealed.leads), tools.clock()
     known = None
     if found is None or from_datetime(now) - sealed.at > MOMENT:
@@ -287,23 +345,39 @@ def _publish(tools: AlertTools, name: str, sealing: _Sealing) -> Alert | None:
         known = tools.desks.find_alert(sealed.id)
         found = _look_at(tools, [entry.lead for entry in sealed.leads if not entry.is_account], now)
         account = _look_at_account(tools, Desk(name).account, now) if asks else None
+        _note_pending(tools, sealed, found)
     present = {entry.lead: found[entry.lead] for entry in sealed.leads if entry.lead in found}
     if account is not None and (account.standing.nobody or not asks):
         account = None
-    token = sealing.token or tools.make_token()
-    record = known or _new_record(name, sealed, present, account, token)
+    record = known or _new_record(name, sealed, present, account, token or tools.make_token())
     alert = _compose(tools, sealed, record, present, account)
     if alert is not None:
-        try:
-            tools.publisher.publish(alert)
-        finally:
-            # Not before: people wait. And where one of the ways out fails, others may have been told: their links
-            # work, and are the same in the repeat, as what they carry is on the desk.
-            if known is None:
-                tools.desks.put_alert(record)
+        _publish(tools, alert, record, is_known=known is not None)
     named = _named(tools, account) if alert is not None and alert.kind == "account" else ()
-    _settle_sealed(tools, name, sealed, {*present, *([] if account is None else [name])}, named)
-    return alert
+    return _Told(alert, {*present, *([] if account is None else [name])}, named)
+
+
+def _publish(tools: AlertTools, alert: Alert, record: AlertRecord, *, is_known: bool) -> None:
+    """Publish, and put on record that it was.
+
+    Not before: people wait. And where one of the ways out fails, others may have been told: their links work, and are
+    the same in the repeat, as what they carry is on the desk.
+    """
+    try:
+        tools.publisher.publish(alert)
+        record = replace(record, sent_at=tools.now())
+    finally:
+        if not is_known:
+            tools.desks.put_alert(record)
+    if is_known:
+        tools.desks.mark_sent(alert.id, tools.now())
+
+
+def _note_pending(tools: AlertTools, sealed: Sealed, found: Mapping[str, Present]) -> None:
+    """Put on record what a call that died has sealed and had not: that is still pending on its lead."""
+    pending = {change.id: change for one in found.values() for change in one.root.pending}
+    keys = [key for one in sealed.leads for key in _keys(one.ids)]
+    _note(tools, [_waiting(key, pending[key.change]) for key in keys if key.change in pending])
 
 
 def _named(tools: AlertTools, account: PresentAccount | None) -> Collection[str]:
@@ -315,20 +389,17 @@ def _named(tools: AlertTools, account: PresentAccount | None) -> Collection[str]
     return [pseudonym(one.identity) for one in shown if find_lack(policy, tiers, standing_of(one.score)) is None]
 
 
-def _settle_sealed(
-    tools: AlertTools, name: str, sealed: Sealed, present: Collection[str], named: Collection[str]
-) -> None:
+def _settle_sealed(tools: AlertTools, sealing: _Sealing, told: _Told) -> None:
     """Write that an alert was sent, or that there is nobody left to tell of."""
+    sealed, stored = sealing.sealed, sealing.stored
     for one in sealed.leads:
-        known = one.lead in present
+        known = one.lead in told.present
         outcome: Outcome = "sent" if known else "suppressed"
         tools.desks.settle(Settled(_keys(one.ids), outcome, one.main.reason if known else GONE, sealed.id))
-    if present:
-        tools.desks.mark_sent(sealed.id, tools.now())
     for _ in attempts(tools.pause, "a desk"):
-        stored, now = tools.desks.load(name), tools.now()
-        if present:
-            after = sent(tools.ruleset.alerts, stored.desk, sealed.id, now, named)
+        now = tools.now()
+        if told.present:
+            after = sent(tools.ruleset.alerts, stored.desk, sealed.id, now, told.named)
         else:
             after = reduce(forget_lead, (one.lead for one in sealed.leads), stored.desk)
         # The same: noted before, be it by a write of our own whose answer got lost.
@@ -337,10 +408,11 @@ def _settle_sealed(
             if following is not stored:
                 tools.desks.save(following)
         except ConflictError:
+            stored = tools.desks.load(stored.desk.name)
             continue
         if following.due is not None and following.due <= now:
             # What came while this was on its way, and found the desk leased.
-            tools.releases.send_all([Release(name).body()])
+            tools.releases.send_all([Release(stored.desk.name).body()])
         return
 
 

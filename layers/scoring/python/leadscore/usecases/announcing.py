@@ -1,7 +1,8 @@
 """Announcing what a commit recorded as pending: to a desk for people, on the bus for machines; then it is forgotten.
 
 Each step may be repeated after a crash; the change's id tells a repeat from a second change. People come first, and
-whether or not they could be told, the desk has what they are to be told of: machines are told, and it is forgotten.
+whether or not they could be told, the desk has what they are to be told of: machines are told, and it is forgotten,
+unless it could not be put on record.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Announcer(Protocol):
 
 
 # Puts changes on record and, where people are to be told of them, on the desk; raises otherwise. Returns what tells
-# people of those that may go out at once.
+# people of those that may go out at once, and raises where one of them is not on record.
 Take = Callable[[Identity, Sequence[Change]], Callable[[], object]]
 TakeOfAccount = Callable[[Sequence[AccountChange]], Callable[[], object]]
 
@@ -40,14 +41,11 @@ def announce_pending(
     store: PendingChanges, take: Take, machines: Announcer, identity: Identity, changes: Sequence[Change]
 ) -> None:
     """Deliver and forget changes that are pending on `identity`; what fails stays pending and raises."""
-    publish = take(identity, changes)
-    try:
-        publish()
-    finally:
-        for change in changes:
-            if change.kind not in FOR_PEOPLE_ALONE:
-                machines.announce(change)
-            store.clear_pending(identity, [change.id])
+    take(identity, changes)()
+    for change in changes:
+        if change.kind not in FOR_PEOPLE_ALONE:
+            machines.announce(change)
+        store.clear_pending(identity, [change.id])
 
 
 class PendingAccountChanges(Protocol):
@@ -72,11 +70,8 @@ def announce_pending_of_account(
 ) -> list[AccountChange]:
     """Deliver and forget every pending change of an account, and return them; what fails stays pending and raises."""
     changes = store.pending_of_account(account)
-    publish = take(changes)
-    try:
-        publish()
-    finally:
-        for change in changes:
-            machines.announce(change)
-            store.clear_pending_of_account(account, [change.id])
+    take(changes)()
+    for change in changes:
+        machines.announce(change)
+        store.clear_pending_of_account(account, [change.id])
     return list(changes)
