@@ -1,6 +1,6 @@
 """How long after an accepted event Slack is told, beside a bare chain of the same services in the same run.
 
-Run `python -m benchmarks.latency` while nothing else runs; it takes about two minutes. One emulator holds both: the
+Run `python -m benchmarks.latency` while nothing else runs; it takes less than a minute. One emulator holds both: the
 app with one Slack route, and `benchmarks/bare_chain`, four functions that only pass a message on. Both chains are
 
     REST API -> function -> SQS -> function -> FIFO queue -> function -> FIFO topic -> FIFO queue -> function -> HTTP
@@ -16,9 +16,10 @@ queues in vain, never rests. With `--resting` it does: then most of the time is 
 into one at the same hop each time.
 
 Each run is one event that makes a warm lead hot, and the same event through the bare chain, in turns; the next begins
-when all queues are empty. The time is from the answer of the REST API until the request is at a Slack on this machine,
-and from the request to the REST API: the event is accepted in between, and where nothing rests the alert may be in
-Slack before the answer is here.
+when all queues are empty. The time until the request is at a Slack on this machine is given from three instants: when
+the event was accepted, which is when the first queue had it, as the first function of each chain logs right after
+(milliseconds); when the request for it was sent; and when the answer was here. That is the latest, as the next
+functions are at work by then: where nothing rests the alert may even be in Slack before the answer is here.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks.beside import ACCOUNT, Beside, open_clients
@@ -47,6 +48,8 @@ from tests.fake_slack import Answer, FakeSlack, Post, running_slack
 
 HERE = Path(__file__).parent
 RUNS, WARM_UPS = 50, 4
+# What a clock that only goes forward lacks to the time of day, by which functions log.
+OFFSET = time.time() - time.monotonic()
 BATCH = 100
 ROUTE, NAME = "all", "latency-bare"
 OURS, BARE, SAFE = "ours", "bare", "bare-safe"
@@ -62,12 +65,14 @@ PATIENCE_SECONDS = 60
 class Chain:
     """One way from an event to Slack: where events go in, the queues on the way, and where its posts arrive.
 
-    What it posts begins with what it `says`; `marks` are put into each event, whose id begins with the `name`.
+    The function that takes events writes to the `log` when it has. What the chain posts begins with what it `says`;
+    `marks` are put into each event, whose id begins with the `name`.
     """
 
     name: str
     base: str
     key: str
+    log: str
     queues: Sequence[str]
     hook: str
     says: str
@@ -92,25 +97,39 @@ class Chain:
         return sent, answered
 
 
+class Run(NamedTuple):
+    """When one event was sent and answered, and when Slack had it."""
+
+    sent: float
+    answered: float
+    arrived: float
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Both chains' Slack and their queues."""
+    """Both chains' Slack, queues and logs."""
 
     fake: FakeSlack
     sqs: Any
+    logs: Any
 
-    def measure(self, chain: Chain, lead: str) -> tuple[float, float]:
-        """Send one event and wait until all is quiet.
-
-        Return the seconds from the answer and those from the request until Slack has it.
-        """
+    def measure(self, chain: Chain, lead: str) -> Run:
+        """Send one event and wait until all is quiet."""
         name = f"{chain.name}/{lead}"
         event = {"type": "track", "event": "Trial Started", "userId": lead, "messageId": name, **chain.marks}
         sent, answered = chain.send("track", event)
         # Ours names the lead, the bare one has nothing but the message's id to say.
         [arrived] = _wait_for(name, lambda: self.posts(chain, lead))
         self.rest(chain)
-        return arrived.at - answered, arrived.at - sent
+        return Run(sent, answered, arrived.at)
+
+    def accepted(self, chain: Chain, runs: Sequence[Run]) -> list[float]:
+        """Return when each event of a chain was accepted, by what its first function has logged."""
+        pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=chain.log)
+        lines = [each["message"] for page in pages for each in page["events"]]
+        logged = [json.loads(line)["_aws"]["Timestamp"] / 1000 - OFFSET for line in lines if '"_aws"' in line]
+        found = [[at for at in logged if run.sent - 0.001 < at < run.arrived] for run in runs]
+        return [at for [at] in found]
 
     def posts(self, chain: Chain, lead: str) -> list[Post]:
         """Return what was posted for that lead by that chain."""
@@ -159,7 +178,7 @@ def prepare_ours(stack: LocalOutputs, clients: dict[str, Any], bench: Bench, lea
     keep_parameters_as_prod_does(clients["lambda"])
     base = f"{stack.endpoint_url}/_aws/execute-api/{names.api_id}/v1"
     queues = (names.events_queue_url, names.changes_queue_url, names.slack_queues[ROUTE][0])
-    chain = Chain(OURS, base, stack.write_key, queues, ROUTE, "Hot lead: ")
+    chain = Chain(OURS, base, stack.write_key, names.log_groups["ingest"], queues, ROUTE, "Hot lead: ")
     known = [{"type": "identify", "userId": lead, "traits": {**EXECUTIVE, "name": lead}} for lead in leads]
     looked = [{"type": "page", "userId": lead, "properties": {"path": "/pricing"}} for lead in leads]
     events = [*known, *looked]
@@ -210,7 +229,8 @@ def deploy_bare(clients: dict[str, Any], endpoint: str, fake: FakeSlack) -> tupl
             EventSourceArn=_arn_of(clients, queue),
             BatchSize=1 if handler == "post" else 10,
         )
-    bare = Chain(BARE, beside.make_api(made["accept"], ["track"]), "none", (events, changes, alerts), NAME, f"{BARE}/")
+    base, log = beside.make_api(made["accept"], ["track"]), f"/aws/lambda/{NAME}-accept"
+    bare = Chain(BARE, base, "none", log, (events, changes, alerts), NAME, f"{BARE}/")
     return bare, replace(bare, name=SAFE, says=f"{SAFE}/", marks={"safe": True})
 
 
@@ -233,9 +253,9 @@ def _arn_of(clients: dict[str, Any], queue: str) -> str:
     return str(answer["Attributes"]["QueueArn"])
 
 
-def measure_all(bench: Bench, chains: Sequence[Chain], leads: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
+def measure_all(bench: Bench, chains: Sequence[Chain], leads: Sequence[str]) -> dict[str, list[Run]]:
     """Return what was measured by chain; the first runs start the functions' processes and do not count."""
-    measured: dict[str, list[tuple[float, float]]] = {chain.name: [] for chain in chains}
+    measured: dict[str, list[Run]] = {chain.name: [] for chain in chains}
     for run, lead in enumerate(leads):
         turn = run % len(chains)
         for chain in (*chains[turn:], *chains[:turn]):
@@ -281,15 +301,22 @@ def main() -> None:
         )
         stack = stage.up()
         opened.callback(stage.down)
-        services = ("apigateway", "dynamodb", "iam", "lambda", "sns", "sqs", "ssm")
+        services = ("apigateway", "dynamodb", "iam", "lambda", "logs", "sns", "sqs", "ssm")
         clients = open_clients(opened, stack.endpoint_url, services)
-        bench = Bench(opened.enter_context(running_slack()), clients["sqs"])
+        bench = Bench(opened.enter_context(running_slack()), clients["sqs"], clients["logs"])
         bare, safe = deploy_bare(clients, stack.endpoint_url, bench.fake)
         leads = [f"Latency-{run:03}" for run in range(chosen.runs + WARM_UPS)]
         ours = prepare_ours(stack, clients, bench, leads)
         measured = measure_all(bench, (ours, bare, safe), leads)
-        for start, nth in (("the answer to the event", 0), ("the event", 1)):
-            print_results(start, {name: [each[nth] for each in runs] for name, runs in measured.items()})
+        accepted = {chain.name: bench.accepted(chain, measured[chain.name]) for chain in (ours, bare, safe)}
+        starts = {
+            "the accepted event": accepted,
+            "the request that brought it": {name: [run.sent for run in runs] for name, runs in measured.items()},
+            "the answer to that": {name: [run.answered for run in runs] for name, runs in measured.items()},
+        }
+        for start, begun in starts.items():
+            pairs = {name: zip(runs, begun[name], strict=True) for name, runs in measured.items()}
+            print_results(start, {name: [run.arrived - at for run, at in each] for name, each in pairs.items()})
 
 
 if __name__ == "__main__":
