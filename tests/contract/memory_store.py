@@ -166,7 +166,7 @@ class MemoryStore:
     def walk_quarantined(self, name: str) -> Iterator[str]:
         yield from [f"quarantined {message}" for message in self.quarantined.get(self._named(name), {})]
 
-    def remove_records(self, name: str) -> None:
+    def remove_records(self, name: str, _names: Collection[str]) -> None:
         self.forgotten_records.add(name)
 
     def remove_marks(self, name: str) -> None:

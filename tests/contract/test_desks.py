@@ -199,8 +199,30 @@ def test_erasing_a_person_removes_the_records_of_its_changes() -> None:
         desks.note(ChangeRecord(KEY, CHANGE, "none", "did not enter hot"))
         other = ChangeKey(pseudonym("user:bob"), "c1")
         desks.note(ChangeRecord(other, CHANGE, "none", "did not enter hot"))
-        DynamoGraves(client, TABLE, lambda _: None).remove_records(ADA)
+        DynamoGraves(client, TABLE, lambda _: None).remove_records(ADA, [ADA])
         assert (desks.changes_of(KEY.lead), len(desks.changes_of(other.lead))) == ([], 1)
+
+
+def test_erasing_a_person_removes_why_its_alerts_were_judged_as_they_were() -> None:
+    with mock_aws():
+        create_leads_table()
+        client = boto3.client("dynamodb")
+        desks = DynamoDesks(client, TABLE, shards=3, retention_days=400)
+        bob, joined = pseudonym("user:bob"), pseudonym("anonymous:ada")
+        desks.put_alert(ALERT)
+        for alert in (ALERT.id, "long-gone"):
+            desks.note(ChangeRecord(ChangeKey(ADA, alert), replace(CHANGE, id=alert), "waiting", "entered hot"))
+            desks.settle(Settled([ChangeKey(ADA, alert)], "sent", "entered hot", alert))
+        for lead in (ADA, joined, bob):
+            desks.put_verdict(ALERT.id, lead, Verdict("junk", NOON, "link", "a student"))
+        desks.put_verdict(ALERT.id, "terse", Verdict("good", NOON, "link"))
+        for _ in range(2):
+            DynamoGraves(client, TABLE, lambda _: None).remove_records(ADA, [ADA, joined, "terse", "unheard of"])
+        found = desks.find_alert(ALERT.id)
+        assert found is not None
+        said = {lead: (verdict.kind, verdict.reason) for lead, verdict in found.verdicts.items()}
+        assert said == {ADA: ("junk", ""), joined: ("junk", ""), bob: ("junk", "a student"), "terse": ("good", "")}
+        assert desks.find_alert("long-gone") is None
 
 
 def test_records_go_when_the_log_lets_go_of_their_events() -> None:

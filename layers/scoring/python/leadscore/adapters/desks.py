@@ -28,7 +28,9 @@ from leadscore.adapters.items import (
     DUE_INDEX,
     IDENTITY_KEY,
     JOURNAL_INDEX,
+    VERDICT_PREFIX,
     account_key,
+    alert_key,
     compact,
     identity_key,
     partition_named,
@@ -57,11 +59,9 @@ if TYPE_CHECKING:
 
     from leadscore.adapters.items import Item
 
-_DESK, _ALERT = "DESK", "ALERT"
+_DESK = "DESK"
 _CHANGES, _ACCOUNT_CHANGES, _ALERTS = "CHANGES", "ACCOUNTCHANGES", "ALERTS"
 _JOURNAL_SHARDS = 4
-# An attribute for each lead, so that verdicts on several are written without reading the record.
-_VERDICT_PREFIX = "verdict_"
 
 
 class DynamoDesks:
@@ -150,7 +150,7 @@ class DynamoDesks:
     def put_alert(self, alert: AlertRecord) -> None:
         """Put the record of an alert in place of what was there."""
         item: Item = {
-            **_alert_key(alert.id),
+            **alert_key(alert.id),
             "kind": {"S": alert.kind},
             "desk": {"S": alert.desk},
             "sealed_at": {"S": format_instant(alert.sealed_at)},
@@ -164,14 +164,14 @@ class DynamoDesks:
         if alert.token:
             item["token"] = {"S": alert.token}
         for lead, verdict in alert.verdicts.items():
-            item[f"{_VERDICT_PREFIX}{lead}"] = _write_verdict(verdict)
+            item[f"{VERDICT_PREFIX}{lead}"] = _write_verdict(verdict)
         self._client.put_item(TableName=self._table, Item=item)
 
     def mark_sent(self, alert: str, at: Millis) -> None:
         """Write when an alert was sent into its record."""
         self._client.update_item(
             TableName=self._table,
-            Key=_alert_key(alert),
+            Key=alert_key(alert),
             UpdateExpression="SET sent_at = :at",
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues={":at": {"S": format_instant(at)}},
@@ -179,7 +179,7 @@ class DynamoDesks:
 
     def find_alert(self, alert: str) -> AlertRecord | None:
         """Return the alert of that id."""
-        found = self._client.get_item(TableName=self._table, Key=_alert_key(alert), ConsistentRead=True)
+        found = self._client.get_item(TableName=self._table, Key=alert_key(alert), ConsistentRead=True)
         return read_alert(found["Item"]) if "Item" in found else None
 
     def put_verdict(self, alert: str, lead: str, verdict: Verdict) -> None:
@@ -187,10 +187,10 @@ class DynamoDesks:
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key=_alert_key(alert),
+                Key=alert_key(alert),
                 UpdateExpression="SET #verdict = :verdict",
                 ConditionExpression="attribute_exists(pk) AND (attribute_not_exists(#verdict) OR #verdict.#at <= :at)",
-                ExpressionAttributeNames={"#verdict": f"{_VERDICT_PREFIX}{lead}", "#at": "at"},
+                ExpressionAttributeNames={"#verdict": f"{VERDICT_PREFIX}{lead}", "#at": "at"},
                 ExpressionAttributeValues={":verdict": _write_verdict(verdict), ":at": {"N": str(verdict.at)}},
             )
         except ClientError as error:
@@ -291,9 +291,9 @@ def read_alert(item: Item) -> AlertRecord:
         sent_at=parse_instant(item["sent_at"]["S"]) if "sent_at" in item else None,
         token=item["token"]["S"] if "token" in item else "",
         verdicts={
-            name.removeprefix(_VERDICT_PREFIX): _read_verdict(value["M"])
+            name.removeprefix(VERDICT_PREFIX): _read_verdict(value["M"])
             for name, value in item.items()
-            if name.startswith(_VERDICT_PREFIX)
+            if name.startswith(VERDICT_PREFIX)
         },
     )
 
@@ -340,10 +340,6 @@ def _journal(kind: str, name: str) -> str:
 
 def _desk_key(name: str) -> Item:
     return {"pk": {"S": f"DESK#{name}"}, "sk": {"S": _DESK}}
-
-
-def _alert_key(alert: str) -> Item:
-    return {"pk": {"S": f"ALERT#{alert}"}, "sk": {"S": _ALERT}}
 
 
 def _change_key(key: ChangeKey) -> Item:

@@ -6,7 +6,7 @@ no longer write it, and a first write finds that there is an item.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from botocore.exceptions import ClientError
 from leadscore.adapters.items import (
     CHANGE_PREFIX,
     EVENT_PREFIX,
+    VERDICT_PREFIX,
+    alert_key,
     former_value,
     grave_item,
     identity_key,
@@ -77,9 +79,16 @@ class DynamoGraves:
         """Remove events from the log or the quarantine; removing one twice is harmless."""
         self._delete([{"pk": {"S": partition_named(pseudonym)}, "sk": {"S": key}} for key in keys])
 
-    def remove_records(self, pseudonym: str) -> None:
-        """Remove the records of the identity's changes; doing so twice is harmless."""
-        self.remove_events(pseudonym, list(self._walk_sort_keys(partition_named(pseudonym), CHANGE_PREFIX)))
+    def remove_records(self, pseudonym: str, names: Collection[str]) -> None:
+        """Remove the records of the identity's changes, and why their alerts were judged as they were.
+
+        The reasons that go are those of the lead, which goes by any of `names`. Doing so twice is harmless.
+        """
+        records = list(self._walk(partition_named(pseudonym), CHANGE_PREFIX, "sk, alert"))
+        for alert in {record["alert"]["S"] for record in records if "alert" in record}:
+            self._forget_reasons(alert, names)
+        # Last, as they tell of the alerts.
+        self.remove_events(pseudonym, [record["sk"]["S"] for record in records])
 
     def remove_marks(self, pseudonym: str) -> None:
         """Remove what was marked of the identity; doing so twice is harmless."""
@@ -95,7 +104,23 @@ class DynamoGraves:
         # Last, so that a note that a crash has left is still found.
         self._delete([membership_key(account, pseudonym) for account in accounts])
 
+    def _forget_reasons(self, alert: str, names: Collection[str]) -> None:
+        found = self._client.get_item(TableName=self._table, Key=alert_key(alert), ConsistentRead=True).get("Item", {})
+        judged = [name for name in names if "reason" in found.get(f"{VERDICT_PREFIX}{name}", {}).get("M", {})]
+        if not judged:
+            return
+        places = {f"#v{place}": f"{VERDICT_PREFIX}{name}" for place, name in enumerate(judged)}
+        self._client.update_item(
+            TableName=self._table,
+            Key=alert_key(alert),
+            UpdateExpression="REMOVE " + ", ".join(f"{place}.#reason" for place in places),
+            ExpressionAttributeNames={"#reason": "reason", **places},
+        )
+
     def _walk_sort_keys(self, partition: str, prefix: str | None = None) -> Iterator[str]:
+        return (item["sk"]["S"] for item in self._walk(partition, prefix, "sk"))
+
+    def _walk(self, partition: str, prefix: str | None, attributes: str) -> Iterator[Item]:
         condition, values = "pk = :pk", {":pk": {"S": partition}}
         if prefix is not None:
             condition, values = f"{condition} AND begins_with(sk, :prefix)", values | {":prefix": {"S": prefix}}
@@ -103,10 +128,10 @@ class DynamoGraves:
             TableName=self._table,
             KeyConditionExpression=condition,
             ExpressionAttributeValues=values,
-            ProjectionExpression="sk",
+            ProjectionExpression=attributes,
             ConsistentRead=True,
         )
-        return (item["sk"]["S"] for page in pages for item in page["Items"])
+        return (item for page in pages for item in page["Items"])
 
     def _write(self, stored: StoredIdentity, grave: Grave) -> TransactWriteItemTypeDef:
         arguments: Item = {} if stored.version == 1 else {":old": {"N": str(stored.version - 1)}}

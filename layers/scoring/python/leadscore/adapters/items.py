@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 RANKING_INDEX, DUE_INDEX, PEOPLE_INDEX, JOURNAL_INDEX = "ranking", "due", "people", "journal"
 EVENT_PREFIX, IDENTIFY_PREFIX, MEMBER_PREFIX, CHANGE_PREFIX = "EVENT", "EVENT:identify#", "MEMBER#", "CHANGE#"
 IDENTITY_KEY = "ID"
+# An attribute of an alert for each lead, so that verdicts on several are written without reading the record.
+VERDICT_PREFIX = "verdict_"
 # Rank keys are stored as what is left to this, so that reading forwards gives the highest first, and of equal keys
 # the smaller identity.
 _RANK_TOP = 10**12 - 1
@@ -103,6 +105,11 @@ def member_key(account: str, identity: Identity) -> Item:
 def member_key_named(account: str, name: str) -> Item:
     """Return the key of the note that the lead whose pseudonym is `name` belongs to an account."""
     return {"pk": {"S": f"ACCOUNT#{account}"}, "sk": {"S": f"{MEMBER_PREFIX}{name}"}}
+
+
+def alert_key(alert: str) -> Item:
+    """Return the key of the record of an alert."""
+    return {"pk": {"S": f"ALERT#{alert}"}, "sk": {"S": "ALERT"}}
 
 
 def membership_partition(name: str) -> str:

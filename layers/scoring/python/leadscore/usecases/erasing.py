@@ -129,7 +129,7 @@ def sweep_up(reader: Reader, graves: Graves, sweep: Sweep) -> Sweep | None:
     for place, name in enumerate(erased):
         graves.remove_memberships(name, list(graves.walk_memberships(name)))
         graves.remove_marks(name)
-        graves.remove_records(name)
+        graves.remove_records(name, erased)
         keys = list(islice(_walk_events(graves, name), left))
         graves.remove_events(name, keys)
         left -= len(keys)
@@ -218,7 +218,7 @@ def _delete(graves: Graves, doomed: _Doomed, grave: Grave) -> Receipt:
     for name, keys in doomed.log.items():
         graves.remove_memberships(name, doomed.memberships[name])
         graves.remove_marks(name)
-        graves.remove_records(name)
+        graves.remove_records(name, doomed.log)
         graves.remove_events(name, keys[:left])
         left -= len(keys[:left])
     events = sum(map(len, doomed.log.values()))

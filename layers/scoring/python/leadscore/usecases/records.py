@@ -230,8 +230,11 @@ class Graves(Protocol):
     def remove_events(self, pseudonym: str, keys: Sequence[str]) -> None:
         """Remove events from the log or the quarantine; removing one twice is harmless."""
 
-    def remove_records(self, pseudonym: str) -> None:
-        """Remove the records of the identity's changes; doing so twice is harmless."""
+    def remove_records(self, pseudonym: str, names: Collection[str]) -> None:
+        """Remove the records of the identity's changes, and why their alerts were judged as they were.
+
+        The reasons that go are those of the lead, which goes by any of `names`. Doing so twice is harmless.
+        """
 
     def remove_marks(self, pseudonym: str) -> None:
         """Remove what was marked of the identity; doing so twice is harmless."""
