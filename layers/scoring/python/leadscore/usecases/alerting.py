@@ -20,14 +20,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 from typing import TYPE_CHECKING, Concatenate, Protocol
-from urllib.parse import quote
 
 from leadscore.core.alert_desk import (
     HANDLED_FOR,
     Desk,
     Request,
     Sealed,
-    Waiting,
     desk_name,
     due,
     file,
@@ -40,26 +38,19 @@ from leadscore.core.alert_desk import (
 )
 from leadscore.core.alerting import Standing, find_lack, standing_of
 from leadscore.core.alerts import (
-    AccountMove,
     Alert,
-    AlertAccount,
-    AlertedLead,
-    AlertReason,
-    suggest_next_step,
 )
 from leadscore.core.changes import AccountChange, Change
-from leadscore.core.identity import Identity, display_id, pseudonym
-from leadscore.core.instants import Millis, format_instant, from_datetime
+from leadscore.core.identity import Identity, pseudonym
+from leadscore.core.instants import Millis, from_datetime
 from leadscore.core.ruleset import Ruleset
-from leadscore.core.scoring import Score
-from leadscore.usecases.account_people import AccountPerson
+from leadscore.usecases.alert_composing import Composer, make_record
 from leadscore.usecases.alert_records import (
     AccountChangeRecord,
     AlertRecord,
     ChangeKey,
     ChangeRecord,
     Desks,
-    Entry,
     Outcome,
     People,
     Release,
@@ -67,21 +58,17 @@ from leadscore.usecases.alert_records import (
     Settled,
     StoredDesk,
 )
-from leadscore.usecases.chances import Chances, judge_calibration
-from leadscore.usecases.feedback import verdict_links
-from leadscore.usecases.present import Present, look_at, text_of
+from leadscore.usecases.chances import judge_calibration
+from leadscore.usecases.present import Present, look_at
 from leadscore.usecases.present_account import PresentAccount, look_at_account
 from leadscore.usecases.records import ConflictError, Reader
 from leadscore.usecases.retrying import Pause, attempts
-from leadscore.usecases.standing import describe_person, top_reasons
 
 if TYPE_CHECKING:
     from leadscore.learning.calibration import DatedCalibration
 
 # The kinds of change that an alert can be about, or that end what one was about; each leaves a record.
 RECORDED = frozenset({"tier", "hand_raise", "fit", "conversion"})
-# What stands for the lead's id in the address of its page.
-PLACE_OF_ID = "{id}"
 # Why nobody was told of a lead that was erased while its alert was on its way.
 GONE = "is gone"
 # For how long what was read of a lead may be told: who is erased meanwhile must not be told of.
@@ -349,12 +336,17 @@ def _tell(tools: AlertTools, sealing: _Sealing) -> _Told:
     present = {entry.lead: found[entry.lead] for entry in sealed.leads if entry.lead in found}
     if account is not None and (account.standing.nobody or not asks):
         account = None
-    record = known or _new_record(name, sealed, present, account, token or tools.make_token())
-    alert = _compose(tools, sealed, record, present, account)
+    record = known or make_record(name, sealed, present, account, token or tools.make_token())
+    alert = _composer(tools).compose(sealed, record, present, account)
     if alert is not None:
         _publish(tools, alert, record, is_known=known is not None)
     named = _named(tools, account) if alert is not None and alert.kind == "account" else ()
     return _Told(alert, {*present, *([] if account is None else [name])}, named)
+
+
+def _composer(tools: AlertTools) -> Composer:
+    chances = judge_calibration(tools.calibration(), tools.ruleset.version, tools.clock())
+    return Composer(tools.ruleset, chances, tools.lead_page, tools.feedback_url, tools.stage)
 
 
 def _publish(tools: AlertTools, alert: Alert, record: AlertRecord, *, is_known: bool) -> None:
@@ -475,156 +467,3 @@ def _standing(one: Present) -> Standing:
 
 def _keys(requests: Sequence[str]) -> list[ChangeKey]:
     return [ChangeKey.parse(request) for request in requests]
-
-
-def _new_record(
-    desk: str, sealed: Sealed, present: Mapping[str, Present], account: PresentAccount | None, token: str
-) -> AlertRecord:
-    of_account = [] if account is None else [_account_entry(one, account) for one in sealed.leads if one.is_account]
-    of_people = [_entry(one, present[one.lead]) for one in sealed.leads if one.lead in present]
-    return AlertRecord(
-        id=sealed.id,
-        kind=sealed.kind,
-        account=Desk(desk).account,
-        desk=desk,
-        sealed_at=sealed.at,
-        # The account comes first, as in what is sealed.
-        entries=[*of_account, *of_people],
-        token=token,
-    )
-
-
-def _entry(waiting: Waiting, one: Present) -> Entry:
-    return Entry(
-        lead=waiting.lead,
-        cause=waiting.main.cause,
-        tier=one.score.tier,
-        score=one.score.total,
-        criteria={factor.criterion: factor.points for factor in one.score.factors if factor.points > 0},
-        owner=one.text("owner"),
-    )
-
-
-def _account_entry(waiting: Waiting, account: PresentAccount) -> Entry:
-    standing = account.standing
-    owner = text_of(account.shown[0][0].state, "owner")
-    return Entry(waiting.lead, waiting.main.cause, standing.tier, standing.total, account.criteria, owner)
-
-
-def _compose(
-    tools: AlertTools,
-    sealed: Sealed,
-    record: AlertRecord,
-    present: Mapping[str, Present],
-    account: PresentAccount | None,
-) -> Alert | None:
-    """Return the alert about those of its leads that there still are, None where there are none.
-
-    Where an account alone is told of, they are those of its people who make it what it is.
-    """
-    chances = judge_calibration(tools.calibration(), tools.ruleset.version, tools.clock())
-    told = [(waiting, present[waiting.lead]) for waiting in sealed.leads if waiting.lead in present]
-    asked = next((one for one in sealed.leads if one.is_account), None) if account is not None else None
-    if told:
-        leads = tuple(_compose_lead(tools, waiting, one, record, chances) for waiting, one in told)
-        name = _account_name(told[0][1], leads[0])
-    elif account is not None and asked is not None:
-        leads = tuple(
-            _compose_person(tools, asked, person, points, record, chances) for person, points in account.shown
-        )
-        name = account.name or leads[0].person["company"]
-    else:
-        return None
-    move = None if account is None or asked is None else _compose_move(asked, account)
-    return Alert(
-        id=sealed.id,
-        kind=sealed.kind if told else "account",
-        at=format_instant(sealed.at),
-        account=None if record.account is None else AlertAccount(record.account, name, move),
-        leads=leads,
-        ruleset=tools.ruleset.version,
-        calibration=chances.note,
-        stage=tools.stage,
-    )
-
-
-def _compose_lead(
-    tools: AlertTools, waiting: Waiting, one: Present, record: AlertRecord, chances: Chances
-) -> AlertedLead:
-    lead, main = display_id(one.root.identity), waiting.main
-    person, reasons = describe_person(lead, one.state), _reasons(tools.ruleset, one.score)
-    return AlertedLead(
-        person=person,
-        owner=one.text("owner"),
-        source=one.text("source"),
-        cause=main.cause,
-        event=main.event,
-        tier=one.score.tier,
-        previous_tier=main.previous_tier,
-        score=one.score.total,
-        previous_score=main.previous_score,
-        groups=one.score.groups,
-        p_convert=chances.of(one.score),
-        reasons=reasons,
-        reason=main.reason,
-        at=format_instant(main.at),
-        next_step=suggest_next_step(person, main.event, reasons),
-        links={**lead_links(tools.lead_page, lead), **verdict_links(tools.feedback_url, record, waiting.lead)},
-    )
-
-
-def _compose_move(asked: Waiting, account: PresentAccount) -> AccountMove:
-    return AccountMove(
-        tier=account.standing.tier,
-        previous_tier=asked.main.previous_tier or account.standing.tier,
-        score=account.standing.total,
-        previous_score=asked.main.previous_score,
-        people=account.people,
-    )
-
-
-def _compose_person(
-    tools: AlertTools, asked: Waiting, one: AccountPerson, points: float, record: AlertRecord, chances: Chances
-) -> AlertedLead:
-    """Return one of those who make an account hot; it has not changed itself."""
-    lead = display_id(one.identity)
-    person, reasons = describe_person(lead, one.state), _reasons(tools.ruleset, one.score)
-    return AlertedLead(
-        person=person,
-        owner=text_of(one.state, "owner"),
-        source=text_of(one.state, "source"),
-        tier=one.score.tier,
-        previous_tier=one.score.tier,
-        score=one.score.total,
-        previous_score=one.score.total,
-        groups=one.score.groups,
-        p_convert=chances.of(one.score),
-        reasons=reasons,
-        reason=f"adds {points:.1f} to what its account scores",
-        at=format_instant(asked.main.at),
-        next_step=suggest_next_step(person, None, reasons),
-        links={**lead_links(tools.lead_page, lead), **verdict_links(tools.feedback_url, record, asked.lead)},
-    )
-
-
-def _reasons(ruleset: Ruleset, score: Score) -> tuple[AlertReason, ...]:
-    last = {factor.criterion: factor.occurrences[-1] for factor in score.factors if factor.occurrences}
-    return tuple(
-        AlertReason(
-            reason["criterion"],
-            reason["label"],
-            reason["points"],
-            format_instant(last[reason["criterion"]].time) if reason["criterion"] in last else None,
-        )
-        for reason in top_reasons(ruleset, score)
-    )
-
-
-def _account_name(one: Present, lead: AlertedLead) -> str:
-    name = None if one.account is None else one.account.traits.get("name")
-    return name if isinstance(name, str) else lead.person["company"]
-
-
-def lead_links(page: str | None, lead: str) -> Mapping[str, str]:
-    """Return the address of a lead's page in another tool, whose address has `{id}` in it, as `lead`; or nothing."""
-    return {} if page is None else {"lead": page.replace(PLACE_OF_ID, quote(lead, safe=""))}

@@ -22,8 +22,8 @@ from leadscore.core.digest_policy import LONGEST, Round, hot_tiers, next_round
 from leadscore.core.identity import display_id, pseudonym
 from leadscore.core.instants import Millis, format_instant, from_datetime, parse_instant
 from leadscore.core.ruleset import Ruleset
+from leadscore.usecases.alert_composing import lead_links
 from leadscore.usecases.alert_records import AlertRecord, ChangeRecord, People
-from leadscore.usecases.alerting import lead_links
 from leadscore.usecases.present import Present, look_at
 from leadscore.usecases.records import Reader
 from leadscore.usecases.standing import describe_person
