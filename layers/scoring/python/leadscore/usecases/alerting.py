@@ -37,9 +37,7 @@ from leadscore.core.alert_desk import (
     sent,
 )
 from leadscore.core.alerting import Standing, find_lack, standing_of
-from leadscore.core.alerts import (
-    Alert,
-)
+from leadscore.core.alerts import Alert
 from leadscore.core.changes import AccountChange, Change
 from leadscore.core.identity import Identity, pseudonym
 from leadscore.core.instants import Millis, from_datetime
