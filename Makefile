@@ -31,8 +31,8 @@ format: setup ## Format and fix what can be fixed
 	ruff format .
 	ruff check --fix .
 
-test: setup chromium ## All tests; the end-to-end ones deploy the app onto an emulated AWS
-	pytest
+test: setup chromium ## All tests, in two processes; the end-to-end ones deploy the app onto an emulated AWS
+	pytest --numprocesses=2 --dist=loadgroup
 
 chromium: ## Install the browser that the tests of browser SDKs drive, where it is missing (Debian, as root)
 	@command -v chromium > /dev/null || { $(INSTALL_CHROMIUM); }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,16 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+# One process has the stack, and what measures whole processes beside it.
+TOGETHER = {"e2e", "package"}
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Where tests run in several processes, keep those of a file, or of a stack, in one."""
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent)
+        item.add_marker(pytest.mark.xdist_group("stack" if place.parts[0] in TOGETHER else str(place)))
 
 
 @pytest.fixture(autouse=True)
