@@ -295,8 +295,8 @@ class StatelessStack(Stack):
             environment={
                 "TABLE_NAME": state.table.table_name,
                 "EVENTS_QUEUE_URL": state.events.queue.queue_url,
-                # When it comes back, whoever was scoring while the person was erased has ended.
-                "SWEEP_DELAY_SECONDS": str(_ERASE_TIMEOUT + stage.score_timeout + 1),
+                # When it comes back, whoever was scoring or telling while the person was erased has ended.
+                "SWEEP_DELAY_SECONDS": str(_ERASE_TIMEOUT + max(stage.score_timeout, stage.notify_timeout) + 1),
                 "TOMBSTONE_RETENTION_DAYS": str(stage.tombstone_retention_days),
                 "EVENT_RETENTION_DAYS": str(stage.event_retention_days),
                 "RANK_SHARDS": str(stage.rank_shards),

@@ -15,6 +15,10 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 
+# Taken over where the terminal's width is asked for once, before a test can say its own.
+for _size in ("COLUMNS", "LINES"):
+    os.environ.pop(_size, None)  # noqa: TID251
+
 # One process has the stack, and what measures whole processes beside it.
 TOGETHER = {"e2e", "package"}
 

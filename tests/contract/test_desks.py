@@ -257,6 +257,13 @@ def test_changes_of_accounts_are_walked_from_the_newest(desks: Both) -> None:
     assert [record.change.at for record in desks.walk_account_changes(days[6])] == [days[7], days[6]]
 
 
+def test_an_alert_is_found_as_it_was_put(desks: Both) -> None:
+    verdicts = {ADA: Verdict("snooze", NOON, "link", "on leave", NOON + DAY)}
+    whole = replace(ALERT, sent_at=NOON + 7, token="t0ken", verdicts=verdicts)
+    desks.put_alert(whole)
+    assert desks.find_alert(ALERT.id) == whole
+
+
 @pytest.mark.parametrize("kind", ["alert", "follow_up", "account"])
 def test_an_alert_is_of_the_kind_that_it_was_put_as(desks: Both, kind: AlertKind) -> None:
     desks.put_alert(replace(ALERT, kind=kind))

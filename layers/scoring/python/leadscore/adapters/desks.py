@@ -161,6 +161,8 @@ class DynamoDesks:
         }
         if alert.account is not None:
             item["account_id"] = {"S": alert.account}
+        if alert.sent_at is not None:
+            item["sent_at"] = {"S": format_instant(alert.sent_at)}
         if alert.token:
             item["token"] = {"S": alert.token}
         for lead, verdict in alert.verdicts.items():
