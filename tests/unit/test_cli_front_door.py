@@ -242,7 +242,11 @@ def test_a_client_that_leaves_early_gets_and_causes_nothing() -> None:
     assert (seen.scope, seen.answer) == ({}, [])
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b"whole")[:-1], gzip.compress(b"whole") + b"more", b""])
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(b"whole")[:-1], gzip.compress(b"whole") + b"more", b""],
+    ids=["cut off", "with more", "empty"],
+)
 def test_a_gzip_stream_must_be_whole_and_alone(body: bytes) -> None:
     with pytest.raises(BodyRefusedError) as refused:
         inflate(body)
