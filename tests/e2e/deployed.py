@@ -61,7 +61,7 @@ class Stack:
 
 
 def eventually[T](check: Callable[[], T | None], timeout_seconds: float = 30.0) -> T:
-    """Return the first result of `check` that is neither None nor False.
+    """Return the first result of `check` that is not None, False or empty.
 
     An AssertionError of `check` counts as not yet. At the deadline it is raised as it is, or else one that says what
     the last result was.
@@ -74,7 +74,7 @@ def eventually[T](check: Callable[[], T | None], timeout_seconds: float = 30.0) 
             result = check()
         except AssertionError as not_yet:
             failure = not_yet
-        if result is not None and result is not False:
+        if result:
             return result
         if time.monotonic() > deadline:
             raise failure or AssertionError(f"still {result!r} after {timeout_seconds:.0f} s")

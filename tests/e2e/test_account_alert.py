@@ -75,7 +75,7 @@ def test_warm_people_make_their_account_hot_and_that_is_told_once(stack: Stack, 
         client.page(lead, properties={"path": "/pricing"})
     client.shutdown()
     taken: list[Alert] = []
-    [alert] = eventually(lambda: take(stack, inbox, taken) or None, 60)
+    [alert] = eventually(lambda: take(stack, inbox, taken), 60)
     assert alert.kind == "account"
     assert alert.account is not None
     assert alert.account.move is not None

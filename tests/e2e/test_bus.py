@@ -114,7 +114,7 @@ def test_what_is_broken_waits_with_its_reason_and_is_applied_once_when_repaired(
     put_on_queue(stack, stripe("customer.subscription.created", "cus-bus-2", "bus-neighbour", "trialing"))
 
     assert eventually(lambda: lead_with_score(stack, "bus-neighbour", 20.0))
-    [dead] = eventually(lambda: shown(capsys, lead) or None, timeout_seconds=90)
+    [dead] = eventually(lambda: shown(capsys, lead), timeout_seconds=90)
     assert (dead["source"], dead["detail"]) == (FOREIGN, sale)
     assert eventually(lambda: logged(stack, "score", "unknown_source"))
     assert stored_items(stack, lead) == []

@@ -181,7 +181,7 @@ def test_archives_are_imported_resumed_and_repeated_and_nobody_is_told(
     assert lead_with_score(stack, HOT, 53.0) is not None
     seen: list[Alert] = []
     stack.api.send(stack.outputs.write_key, [visit_of(WARM), visit_of(HOT)])
-    [alert] = eventually(lambda: alerts_of(inbox, WARM, seen) or None, timeout_seconds=60)
+    [alert] = eventually(lambda: alerts_of(inbox, WARM, seen), timeout_seconds=60)
     assert alert.score == 53.0
     eventually(lambda: is_settled(stack))
     assert [each.lead for each in [*seen, *inbox.receive()] if each.lead.startswith("past")] == [WARM]

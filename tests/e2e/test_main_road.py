@@ -92,7 +92,7 @@ def test_worked_example_by_sdk_is_53_hot_and_told_once(stack: Stack, inbox: Inbo
     assert found["score"]["groups"]["fit"] == 18.0
     assert {event["type"] for event in found["events"]} == {"identify", "page", "track"}
     seen: list[Alert] = []
-    [alert] = eventually(lambda: alerts_of(inbox, lead, seen) or None)
+    [alert] = eventually(lambda: alerts_of(inbox, lead, seen))
     assert (alert.score, alert.who) == (53.0, "Grace Hopper (Acme)")
     assert [row["id"] for row in stack.api.leads(tier="hot", limit=1000)["leads"]].count(lead) == 1
 
@@ -107,7 +107,7 @@ def test_worked_example_by_bus(stack: Stack, inbox: Inbox) -> None:
     assert stack.clients.events.put_events(Entries=entries)["FailedEntryCount"] == 0  # type: ignore[arg-type]
 
     assert eventually(lambda: lead_with_score(stack, lead, 53.0))["score"]["tier"] == "hot"
-    assert len(eventually(lambda: alerts_of(inbox, lead, seen) or None)) == 1
+    assert len(eventually(lambda: alerts_of(inbox, lead, seen))) == 1
 
 
 def test_a_bad_event_is_named_and_its_neighbours_are_scored(stack: Stack) -> None:
@@ -230,7 +230,7 @@ def test_a_missing_permission_is_noticed_and_nothing_is_lost(stack: Stack, inbox
             text = document if isinstance(document, str) else json.dumps(document)
             stack.clients.iam.put_role_policy(RoleName=role_name, PolicyName=name, PolicyDocument=text)
     SqsFifoQueue(stack.clients.sqs, stack.names.changes_queue_url).send_all([json.dumps({"lead": f"user:{lead}"})])
-    assert len(eventually(lambda: alerts_of(inbox, lead, seen) or None, timeout_seconds=60)) == 1
+    assert len(eventually(lambda: alerts_of(inbox, lead, seen), timeout_seconds=60)) == 1
 
 
 def stored_items(stack: Stack, lead: str) -> list[dict[str, object]]:

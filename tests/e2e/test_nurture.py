@@ -83,7 +83,7 @@ def test_an_old_lead_is_announced_once_to_whoever_listens_and_erasing_forgets_it
 
     run_nurture(stack)
 
-    [envelope] = eventually(lambda: take(stack, heard) or None)
+    [envelope] = eventually(lambda: take(stack, heard))
     detail = check(envelope["detail-type"], json.dumps(envelope["detail"]))
     assert (detail["person"]["id"], detail["person"]["name"], detail["score"]) == (QUIET, "Grace Hopper", 18.0)
     assert (detail["next_tier"], detail["points_missing"], detail["shortest_way"]) == ("warm", 7.0, ["free-trial"])

@@ -124,12 +124,9 @@ def test_changed_points_are_pushed_give_new_tiers_alert_nobody_and_are_gone_back
     desks = DynamoDesks(stack.clients.dynamodb, stack.names.table, shards=2, retention_days=400)
     for name in people:
         records = eventually(
-            lambda name=name: (
-                [  # type: ignore[misc]
-                    each for each in desks.changes_of(pseudonym(f"user:{name}")) if each.change.tier == "hot"
-                ]
-                or None
-            )
+            lambda name=name: [  # type: ignore[misc]
+                each for each in desks.changes_of(pseudonym(f"user:{name}")) if each.change.tier == "hot"
+            ]
         )
         assert [each.change.cause for each in records] == ["ruleset"]
         assert [(each.outcome, each.alert) for each in records] == [("suppressed", None)]
