@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 # botocore waits 60 s by default, longer than a function lives: its error would never be seen.
-_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+# The other two are a third of what a request costs the caller's processor: botocore puts its own user agent together
+# for each request anew, twice, and looks at every value that the type checker and then the service look at too.
+_CONFIG = Config(
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    user_agent="leadscore",
+    parameter_validation=False,
+)
 
 
 def dynamodb_client() -> DynamoDBClient:
