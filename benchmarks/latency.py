@@ -8,7 +8,8 @@ app with one Slack route, and `benchmarks/bare_chain`, four functions that only 
 and the bare one is measured in two ways: as it is, each of its functions reading or writing an item, which keeps
 nothing that a crash would need (6 requests to AWS one after the other after the answer); and with what an alert cannot
 do without, a log of the events before they count and a note of what is about to be told before it is (8 requests). The
-policy is the usual one, without a delay and without working hours.
+policy is the usual one, without a delay and without working hours. The bare chain's clients of AWS have botocore's own
+settings; with `--same-clients` they spare what ours spare, so that the chains alone differ.
 
 Two things are as on AWS and not as in the local stage, for all chains: the functions keep parameters for a minute, as
 in prod, and not for a second; and the emulator, which otherwise rests for up to 50 ms after it has looked into its
@@ -190,8 +191,8 @@ def prepare_ours(stack: LocalOutputs, clients: dict[str, Any], bench: Bench, lea
     return chain
 
 
-def deploy_bare(clients: dict[str, Any], endpoint: str, fake: FakeSlack) -> tuple[Chain, Chain]:
-    """Create the bare chain and return both of its ways."""
+def deploy_bare(clients: dict[str, Any], endpoint: str, fake: FakeSlack, *, same_clients: bool) -> tuple[Chain, Chain]:
+    """Create the bare chain, if wanted with clients of AWS as ours has them, and return both of its ways."""
     beside = Beside(clients, endpoint, NAME, HERE / "bare_chain" / "handler.py")
     fake.always[f"/services/{NAME}"] = Answer(200, "ok")
     fifo = {"FifoQueue": "true"}
@@ -217,6 +218,7 @@ def deploy_bare(clients: dict[str, Any], endpoint: str, fake: FakeSlack) -> tupl
         "TABLE_NAME": NAME,
         "TOPIC_ARN": topic,
         "WEBHOOK": fake.webhook(NAME),
+        "CLIENTS": "ours" if same_clients else "plain",
     }
     made = {
         handler: beside.make_function(f"{NAME}-{handler}", handler, role, variables)
@@ -288,6 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency")
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--resting", action="store_true", help="let the emulator rest, as it does otherwise")
+    parser.add_argument("--same-clients", action="store_true", help="give the bare chain the settings of our clients")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         routes = f"alert_routes={HERE / 'alert_routes.yaml'}"
@@ -304,7 +307,7 @@ def main() -> None:
         services = ("apigateway", "dynamodb", "iam", "lambda", "logs", "sns", "sqs", "ssm")
         clients = open_clients(opened, stack.endpoint_url, services)
         bench = Bench(opened.enter_context(running_slack()), clients["sqs"], clients["logs"])
-        bare, safe = deploy_bare(clients, stack.endpoint_url, bench.fake)
+        bare, safe = deploy_bare(clients, stack.endpoint_url, bench.fake, same_clients=chosen.same_clients)
         leads = [f"Latency-{run:03}" for run in range(chosen.runs + WARM_UPS)]
         ours = prepare_ours(stack, clients, bench, leads)
         measured = measure_all(bench, (ours, bare, safe), leads)
